@@ -1,0 +1,1 @@
+"""What ranges the network's tensors have."""

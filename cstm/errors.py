@@ -1,0 +1,37 @@
+"""What can go wrong, by what the user can do about it. Each message says what was wrong, where, and what to do."""
+
+
+class CSTMError(Exception):
+    """A problem the user can act on. The command line prints its message as one line and exits with 2."""
+
+
+class MissingDependencyError(CSTMError):
+    """A package, device or driver that the request needs is absent."""
+
+
+class CheckpointError(CSTMError):
+    """A checkpoint that is unreadable or does not fit the network."""
+
+
+class BundleError(CSTMError):
+    """A bundle that is of another schema, incomplete or altered."""
+
+
+class EngineError(CSTMError):
+    """A TensorRT engine that belongs to another TensorRT version or GPU, or that failed to build or run."""
+
+
+class VideoError(CSTMError):
+    """A video that cannot be opened, holds no frames, or breaks off."""
+
+
+class QueryError(CSTMError):
+    """A sentence that the network cannot read."""
+
+
+class ContractError(CSTMError):
+    """Arrays that do not have the names, shapes or types that a component declares."""
+
+
+class ParityError(CSTMError):
+    """Results that differ from the PyTorch reference by more than the tolerance."""

@@ -1,0 +1,1 @@
+"""Where clips, sentences and masks come from."""

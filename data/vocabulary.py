@@ -1,0 +1,70 @@
+"""Tokenizers and word vectors for networks that bring none of their own."""
+
+from __future__ import annotations
+
+import string
+import zlib
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from cstm.errors import CheckpointError
+from cstm.models.config import CSTMConfig
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+SUFFIXES = ("##s", "##es", "##ed", "##ing", "##er", "##ly")
+
+
+@cache
+def words() -> tuple[str, ...]:
+    """The words of the A2D and J-HMDB sentences, the most frequent first (1,359 of them)."""
+    return tuple(files("cstm.data").joinpath("words.txt").read_text(encoding="utf-8").split())
+
+
+def wordpiece_tokenizer() -> Tokenizer:
+    """A small English WordPiece tokenizer: whole words and common endings; any other word is [UNK]."""
+    vocabulary = [*SPECIAL, *string.punctuation, *string.digits, *words(), *SUFFIXES]
+    ids = {word: index for index, word in enumerate(dict.fromkeys(vocabulary))}
+    tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    special = [(token, ids[token]) for token in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", None, special)
+    return tokenizer
+
+
+def wordlevel_tokenizer(vocabulary: list[str]) -> Tokenizer:
+    """A word -> row table for the GRU. Row 0 is [UNK], whose vector is zero; padding is zero as well."""
+    ids = {word: index for index, word in enumerate(dict.fromkeys(["[UNK]", *vocabulary]))}
+    return Tokenizer(models.WordLevel(ids, unk_token="[UNK]"))
+
+
+def seeded_vectors(config: CSTMConfig, vocabulary: tuple[str, ...]) -> np.ndarray:
+    """Random word vectors float32 [1+V,300], of GloVe's size, each from its word alone; row 0 is zero."""
+    rows = [np.zeros(config.word_vector_width)]
+    for word in vocabulary:
+        rows.append(0.4 * np.random.default_rng(zlib.crc32(word.encode())).standard_normal(config.word_vector_width))
+    return np.asarray(rows, np.float32)
+
+
+def read_glove(path: str | Path, width: int = 300, keep: set[str] | None = None) -> tuple[list[str], np.ndarray]:
+    """Words and vectors, float32 [1+V,width] with a zero row 0, of a GloVe text file; `keep` limits the words.
+
+    CheckpointError when the file is absent or a line does not hold a word and `width` numbers.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file; name GloVe's text file, such as glove.840B.300d.txt")
+    vocabulary, rows = [], [np.zeros(width, np.float32)]
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            parts = line.rstrip("\n").rsplit(" ", width)
+            if len(parts) != width + 1:
+                raise CheckpointError(f"{path}: line {number} does not hold a word and {width} numbers")
+            if keep is None or parts[0] in keep:
+                vocabulary.append(parts[0])
+                rows.append(np.array(parts[1:], np.float32))
+    return vocabulary, np.stack(rows)

@@ -1,0 +1,84 @@
+"""One component -> one ONNX file: dynamic batch, the contract's names, checked and slimmed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxslim
+import torch
+from torch import nn
+
+from cstm.export.rewrites import fold_padding
+from cstm.files import atomic_path
+from cstm.models.contract import BATCH, TOKEN_IDS, TOKEN_MASK, Component, TensorSpec
+
+OPSET = 20
+
+
+def random_tensor(spec: TensorSpec, batch: int, rng: np.random.Generator, vocabulary: int = 2) -> np.ndarray:
+    """A random array for an input: pixels 0..255, ids below `vocabulary`, a mask of at least one word, else normal."""
+    shape = spec.with_batch(batch)
+    if spec.dtype == "uint8":
+        return rng.integers(0, 256, shape, dtype=np.uint8)
+    if spec.name == TOKEN_MASK:
+        return (np.arange(shape[1]) < rng.integers(1, shape[1] + 1, (batch, 1))).astype(np.int64)
+    if spec.name == TOKEN_IDS:
+        return rng.integers(0, vocabulary, shape)
+    return rng.standard_normal(shape).astype(spec.dtype)
+
+
+def export_component(module: nn.Module, component: Component, path: str | Path) -> None:
+    """Write `module`, in evaluation mode, to `path` as ONNX, atomically. Every input and output has a dynamic batch."""
+    rng = np.random.default_rng(0)
+    example = tuple(torch.from_numpy(random_tensor(spec, 2, rng)) for spec in component.inputs)
+    batch = torch.export.Dim(BATCH, min=1, max=1 << 16)
+    with _quiet(), torch.inference_mode():
+        program = torch.onnx.export(
+            module,
+            example,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[spec.name for spec in component.inputs],
+            output_names=[spec.name for spec in component.outputs],
+            dynamic_shapes=(tuple({0: batch} for _ in example),),
+            verbose=False,
+        )
+    model = slim(fold_padding(slim(name_batch(program.model_proto))))
+    onnx.checker.check_model(model, full_check=True)
+    with atomic_path(path) as temporary:
+        onnx.save(model, temporary)
+
+
+def name_batch(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same model whose inputs' and outputs' first axis is called "batch"."""
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = BATCH
+    return model
+
+
+def slim(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same model with constants folded, common subexpressions shared and dead nodes gone."""
+    with _quiet():
+        return onnxslim.slim(model)
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Silence the exporters' notes to the console; errors are raised all the same."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,70 @@
+"""Cross-modal adaptive modulation (CSTM, section 3.2): the sentence's words decide how much each channel is raised."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+COORDINATES = 8
+CONV = {2: nn.Conv2d, 3: nn.Conv3d}
+NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+
+
+def coordinate_map(height: int, width: int, like: torch.Tensor | None = None) -> torch.Tensor:
+    """[1,8,H,W]: each cell's x and y minimum, maximum and centre in [-1, 1], then 1/W and 1/H."""
+    options = {} if like is None else {"dtype": like.dtype, "device": like.device}
+    x = torch.arange(width, **options).expand(height, width)
+    y = torch.arange(height, **options)[:, None].expand(height, width)
+    scale_x, scale_y = 2 / width, 2 / height
+    one = torch.ones(height, width, **options)
+    cells = [x * scale_x - 1, y * scale_y - 1, (x + 1) * scale_x - 1, (y + 1) * scale_y - 1]
+    cells += [(x + 0.5) * scale_x - 1, (y + 0.5) * scale_y - 1, one / width, one / height]
+    return torch.stack(cells)[None]
+
+
+def l2_normalise(scores: torch.Tensor) -> torch.Tensor:
+    """Scores [B,N] divided by their Euclidean norm over the words."""
+    return F.normalize(scores, dim=-1)
+
+
+class CMAM(nn.Module):
+    """Modulates features of one stage, in the paper's form; `dims` 2 or 3.
+
+    U = ReLU(BN(Conv3(X; P))); a_n = sum over positions of BN(Conv1(U)) . Q_n; p = softmax(a / |a|);
+    g = sigmoid(Linear(sum p_n t_n)); X + U * (g - 0.5). The linear layer starts at zero, CMAM thus as the identity.
+    """
+
+    def __init__(self, channels: int, text_width: int, dims: int):
+        super().__init__()
+        self.mix = nn.Sequential(
+            CONV[dims](channels + COORDINATES, channels, 3, padding=1, bias=False), NORM[dims](channels)
+        )
+        self.key = nn.Sequential(CONV[dims](channels, text_width, 1, bias=False), NORM[dims](text_width))
+        self.query = nn.Sequential(nn.Conv1d(text_width, text_width, 1, bias=False), nn.BatchNorm1d(text_width))
+        self.gate = nn.Linear(text_width, channels)
+        nn.init.zeros_(self.gate.weight)
+        nn.init.zeros_(self.gate.bias)
+
+    def mixed(self, x: torch.Tensor) -> torch.Tensor:
+        """U, the features mixed with the coordinates; the shape of `x`, [B,C,H,W] or [B,C,T,H,W]."""
+        cells = coordinate_map(*x.shape[-2:], like=x)
+        if x.dim() == 5:
+            cells = cells.unsqueeze(2)
+        cells = cells.expand(x.shape[0], COORDINATES, *x.shape[2:])
+        return F.relu(self.mix(torch.cat([x, cells], dim=1)))
+
+    def forward(self, x, words):
+        """X [B,C,H,W] or [B,C,T,H,W] and word features [B,N,D] -> X modulated, of the same shape."""
+        u = self.mixed(x)
+        keys = self.key(u).flatten(2)
+        queries = self.query(words.transpose(1, 2))
+        attention = torch.einsum("bdp,bdn->bn", keys, queries)
+        weights = l2_normalise(attention).softmax(-1)
+        gate = torch.sigmoid(self.gate(torch.einsum("bn,bnd->bd", weights, words)))
+        return x + u * (per_channel(gate, x) - 0.5)
+
+
+def per_channel(gate: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """[B,C] shaped to multiply a map [B,C,...]."""
+    return gate.reshape(*gate.shape, *([1] * (x.dim() - 2)))

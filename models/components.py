@@ -1,0 +1,110 @@
+"""The same network cut for deployment: one module per component of the contract, CMAM folded.
+
+Each takes its inputs as positional tensors in the contract's order and returns a tuple, or a tensor for one output.
+
+The fold: CMAM sums its attention over positions before normalising it, and its key projection is affine, so with u the
+mean of U over positions, a is proportional to u . (W_k^T Q) + b_k . Q (the L2 norm cancels the number of positions),
+and since the softmax sums to one the gate is sigmoid(sum p_n (G t_n + c)). `key` = W_k^T Q, `bias` = b_k . Q and
+`gate` = G t + c depend on the sentence alone: they are the language plan, made once a sentence.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from cstm.models import contract as names
+from cstm.models.cmam import CMAM, l2_normalise, per_channel
+from cstm.models.config import STAGES
+from cstm.models.cstm import CSTM, middle_frame
+from cstm.models.decoder import Decoder
+
+
+class TextComponent(nn.Module):
+    """Text -> sentence vector, then key, bias and gate for every stage of every stream."""
+
+    def __init__(self, model: CSTM):
+        super().__init__()
+        self.text = model.text
+        self.single_input = model.config.text == "gru"
+        self.cmams = nn.ModuleList(cmam for encoder in model.encoders.values() for cmam in encoder.cmam)
+
+    def forward(self, *text):
+        words, sentence = self.text(text[0] if self.single_input else text)
+        plan = [tensor for cmam in self.cmams for tensor in language_plan(cmam, words)]
+        return sentence, *plan
+
+
+def language_plan(cmam: CMAM, words: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Words [B,N,D] -> key [B,C,N], bias [B,N], gate [B,C,N] of one CMAM in evaluation mode."""
+    conv, norm = cmam.key
+    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    weight = conv.weight.flatten(1) * scale[:, None]
+    offset = norm.bias - norm.running_mean * scale
+    queries = cmam.query(words.transpose(1, 2))
+    return weight.T @ queries, offset @ queries, cmam.gate(words).transpose(1, 2)
+
+
+def modulate(x, u, key, bias, gate):
+    """X + U * (g - 0.5): X and U [B,C,...], key and gate [B,C,N], bias [B,N] -> the shape of X."""
+    mean = u.flatten(2).mean(-1)
+    attention = (mean.unsqueeze(1) @ key).squeeze(1) + bias
+    weights = l2_normalise(attention).softmax(-1)
+    raised = torch.sigmoid((gate @ weights.unsqueeze(-1)).squeeze(-1))
+    return x + u * (per_channel(raised, x) - 0.5)
+
+
+class EncoderComponent(nn.Module):
+    """Pixels uint8 [B,3,R,R] or [B,3,T,R,R] and the stream's language plan -> five maps [B,E,R/2..R/32]."""
+
+    def __init__(self, model: CSTM, stream: str):
+        super().__init__()
+        self.encoder = model.encoders[stream]
+
+    def forward(self, *inputs):
+        pixels, *plan = inputs
+        x = pixels.to(self.encoder.project[0][0].weight.dtype) / 255
+        features = []
+        for index, stage in enumerate(self.encoder.stages):
+            x = stage(x)
+            if plan:
+                x = modulate(x, self.encoder.cmam[index].mixed(x), *plan[3 * index : 3 * index + 3])
+            features.append(self.encoder.project[index](middle_frame(x)))
+        return tuple(features)
+
+
+class FusionComponent(nn.Module):
+    """Each stream's five maps, and the sentence where LGFS uses it -> five fused maps."""
+
+    def __init__(self, model: CSTM):
+        super().__init__()
+        self.fusion = model.fusion
+        self.streams = len(model.config.streams)
+
+    def forward(self, *inputs):
+        count = len(STAGES)
+        streams = [inputs[i * count : (i + 1) * count] for i in range(self.streams)]
+        sentence = inputs[-1]
+        return tuple(
+            fuse(list(stage), sentence) for fuse, stage in zip(self.fusion, zip(*streams, strict=True), strict=True)
+        )
+
+
+class DecoderComponent(nn.Module):
+    """Five fused maps -> mask logits [B,1,R,R]. The five coarser heads, which only training uses, are left out."""
+
+    def __init__(self, model: CSTM):
+        super().__init__()
+        self.merge = model.decoder.merge
+        self.head = model.decoder.heads[-1]
+
+    def forward(self, *fused):
+        return self.head(Decoder.pyramid(self, fused)[-1])
+
+
+def component_modules(model: CSTM) -> dict[str, nn.Module]:
+    """The model's components by name, in the contract's order, sharing its weights; in evaluation mode."""
+    modules = {names.TEXT_ENCODER: TextComponent(model)}
+    modules |= {names.encoder_name(stream): EncoderComponent(model, stream) for stream in model.config.streams}
+    modules |= {names.FUSION: FusionComponent(model), names.DECODER: DecoderComponent(model)}
+    return {name: modules[name].eval() for name in names.contract(model.config)}

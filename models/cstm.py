@@ -1,0 +1,75 @@
+"""The whole network, written as the paper has it (Hui et al., CVPR 2021)."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from cstm.models.cmam import CMAM
+from cstm.models.config import CSTMConfig
+from cstm.models.decoder import Decoder
+from cstm.models.i3d import i3d_stages
+from cstm.models.lgfs import conv_block, fusion_stages
+from cstm.models.resnet import resnet_stages
+from cstm.models.text import text_encoder
+
+
+class StreamEncoder(nn.Module):
+    """One stream: five stages, each followed by CMAM, whose output feeds the next stage and the decoder."""
+
+    def __init__(self, config: CSTMConfig, stream: str):
+        super().__init__()
+        channels = config.channels(stream)
+        dims = 2 if stream == "spatial" else 3
+        self.stages = resnet_stages(config) if stream == "spatial" else i3d_stages(config)
+        self.cmam = nn.ModuleList(CMAM(c, config.text_width, dims) for c in channels if config.cmam)
+        self.project = nn.ModuleList(conv_block(c, config.decoder_width, bias=False) for c in channels)
+
+    def forward(self, x, words):
+        """Pixels [B,3,R,R] or [B,3,T,R,R] in [0,1], words [B,N,D] -> five maps [B,E,R/2..R/32]."""
+        features = []
+        for index, stage in enumerate(self.stages):
+            x = stage(x)
+            if self.cmam:
+                x = self.cmam[index](x, words)
+            features.append(self.project[index](middle_frame(x)))
+        return features
+
+
+def middle_frame(x: torch.Tensor) -> torch.Tensor:
+    """[B,C,T,H,W] -> [B,C,H,W] at T//2, the target frame's place; [B,C,H,W] as it is."""
+    return x[:, :, x.shape[2] // 2] if x.dim() == 5 else x
+
+
+class CSTM(nn.Module):
+    """The reference network. `provenance` says where the weights come from: {"kind": "seeded" | "trained" | ...}."""
+
+    def __init__(self, config: CSTMConfig, provenance: dict | None = None):
+        super().__init__()
+        self.config = config
+        self.provenance = provenance or {"kind": "initial"}
+        self.text = text_encoder(config)
+        self.encoders = nn.ModuleDict({stream: StreamEncoder(config, stream) for stream in config.streams})
+        self.fusion = fusion_stages(config)
+        self.decoder = Decoder(config)
+
+    @property
+    def trained(self) -> bool:
+        """Whether the weights were learnt, so that masks mean something."""
+        return self.provenance["kind"] not in ("seeded", "initial")
+
+    def response_maps(self, video: torch.Tensor, text) -> list[torch.Tensor]:
+        """Six logit maps [B,h,w], coarse to fine, h from R/32 to R.
+
+        video: float32 [B,3,T,R,R] in [0,1], any R divisible by 32; the target frame is index T//2.
+        text: word vectors float32 [B,N,300] (GRU), or (token ids, mask), int64 [B,N] each (transformer).
+        """
+        words, sentence = self.text(text)
+        pixels = {"spatial": video[:, :, video.shape[2] // 2], "temporal": video}
+        streams = [encoder(pixels[stream], words) for stream, encoder in self.encoders.items()]
+        fused = [fuse(list(stage), sentence) for fuse, stage in zip(self.fusion, zip(*streams, strict=True), strict=True)]
+        return self.decoder(fused)
+
+    def forward(self, video, text):
+        """As `response_maps`."""
+        return self.response_maps(video, text)

@@ -1,0 +1,212 @@
+"""Arrays in GPU memory, through cuda-core: allocated once, exchanged without copies, ordered by CUDA streams.
+
+Importing this module needs neither cuda-core nor a GPU; using it does. `cuda_core` is its only door to CUDA.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+
+import numpy as np
+
+from cstm.errors import ContractError, EngineError, MissingDependencyError
+
+DEFAULT_STREAM = 1  # the default stream in both exchange protocols, where 0 is ambiguous
+ON_GPU = (2, 13)  # DLPack's device types: CUDA memory and CUDA managed memory
+
+
+def cuda_core():
+    """The module `cuda.core`. MissingDependencyError where it is not installed."""
+    try:
+        return importlib.import_module("cuda.core")
+    except ImportError as error:
+        raise MissingDependencyError(
+            f'GPU memory needs cuda-core ({error}): pip install "cstm[gpu]" or "cstm[rtx]"'
+        ) from error
+
+
+def cuda_device() -> str | None:
+    """The GPU's name, or None where cuda-core, a driver or a GPU is missing. Never raises."""
+    try:
+        return cuda_core().Device().name
+    except Exception:
+        return None
+
+
+def open_device(index: int | None = None):
+    """GPU number `index`, or the one in use, as a `cuda.core.Device` made current in the calling thread.
+
+    Each thread has its own current CUDA context, so work from a new thread begins here.
+    MissingDependencyError where there is no driver or no GPU.
+    """
+    core = cuda_core()
+    try:
+        device = core.Device(index)
+        device.set_current()
+    except Exception as error:
+        raise MissingDependencyError(
+            f"no NVIDIA GPU can be used here ({error}): use the onnxruntime or openvino backend"
+        ) from error
+    return device
+
+
+class DeviceArray:
+    """A C-contiguous array in GPU memory.
+
+    shape, dtype, nbytes: as in numpy. ptr: its address on the GPU.
+    stream: the `cuda.core.Stream` whose work fills it. ready: the event, or the stream, to wait for before reading.
+    owner: what keeps the memory alive.
+
+    DLPack and `__cuda_array_interface__` hand it on without a copy and in order: `torch.from_dlpack(array)`,
+    `cupy.asarray(array)`.
+    """
+
+    def __init__(self, owner, ptr: int, shape: tuple[int, ...], dtype, stream, ready=None):
+        self.owner = owner
+        self.ptr = ptr
+        self.shape = tuple(shape)
+        self.dtype = np.dtype(dtype)
+        self.nbytes = math.prod(self.shape) * self.dtype.itemsize
+        self.stream = stream
+        self.ready = stream if ready is None else ready
+
+    @classmethod
+    def empty(cls, shape: tuple[int, ...], dtype, stream) -> DeviceArray:
+        """A new array with undefined values, on the GPU of `stream`. EngineError where it does not fit."""
+        nbytes = math.prod(shape) * np.dtype(dtype).itemsize
+        device = stream.device
+        device.set_current()
+        try:
+            buffer = device.allocate(nbytes, stream=stream)
+        except Exception as error:
+            raise EngineError(f"{device.name} cannot hold another {nbytes / 2**20:.1f} MiB: {error}") from error
+        return cls(buffer, int(buffer.handle), shape, dtype, stream)
+
+    def head(self, batch: int, ready=None) -> DeviceArray:
+        """The first `batch` entries along the first axis, in the same memory."""
+        shape = (batch, *self.shape[1:])
+        ready = self.ready if ready is None else ready
+        return DeviceArray(self.owner, self.ptr, shape, self.dtype, self.stream, ready)
+
+    def order(self, stream) -> None:
+        """Let what is put on `stream` from now on run after this array is filled."""
+        if stream != self.stream:
+            stream.wait(self.ready)
+
+    def assign(self, source: np.ndarray | DeviceArray) -> None:
+        """Put a copy of `source`, of this shape and dtype and C-contiguous, on this array's stream.
+
+        `source` must stay alive and unchanged until the stream has got there.
+        """
+        if isinstance(source, DeviceArray):
+            source.order(self.stream)
+            _copy(self.ptr, source.ptr, self.nbytes, self.stream)
+        else:
+            _copy(self.ptr, source.ctypes.data, self.nbytes, self.stream)
+
+    def copy(self) -> DeviceArray:
+        """The same values in memory of their own, filled on the same stream."""
+        twin = DeviceArray.empty(self.shape, self.dtype, self.stream)
+        twin.assign(self)
+        twin.ready = self.stream.record()
+        return twin
+
+    def to_numpy(self, stream=None) -> np.ndarray:
+        """The values on the host. Copies on `stream` (its own where None) and waits for the copy."""
+        stream = self.stream if stream is None else stream
+        self.order(stream)
+        host = np.empty(self.shape, self.dtype)
+        _copy(host.ctypes.data, self.ptr, self.nbytes, stream)
+        stream.sync()
+        return host
+
+    @property
+    def __cuda_array_interface__(self) -> dict:
+        return {
+            "version": 3,
+            "shape": self.shape,
+            "typestr": self.dtype.str,
+            "data": (self.ptr, False),
+            "strides": None,
+            "stream": int(self.stream.handle) or DEFAULT_STREAM,
+        }
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._strided_view().__dlpack_device__()
+
+    def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
+        if copy or (dl_device is not None and tuple(dl_device) != self.__dlpack_device__()):
+            raise BufferError("a DeviceArray is exchanged where it lies, without a copy")
+        if stream != -1:
+            self.order(cuda_core().Stream.from_handle(stream or DEFAULT_STREAM))
+        return self._strided_view().__dlpack__(stream=-1, max_version=max_version)
+
+    def _strided_view(self):
+        core = cuda_core()
+        buffer = core.Buffer.from_handle(self.ptr, self.nbytes, owner=self)
+        return core.utils.StridedMemoryView.from_buffer(buffer, self.shape, dtype=self.dtype)
+
+
+def view(array, stream, name: str = "the array") -> DeviceArray:
+    """Another library's array on the GPU, readable by what is put on `stream` from now on. No copy is made.
+
+    array: a DeviceArray, or anything with DLPack or `__cuda_array_interface__` (torch, CuPy, PyCUDA's GPUArray).
+    ContractError, about `name`, where it is none of these, is not C-contiguous, or lies elsewhere than on the GPU
+    of `stream`.
+    """
+    if isinstance(array, DeviceArray):
+        array.order(stream)
+        return array
+    if hasattr(array, "__dlpack__"):
+        kind, gpu = array.__dlpack_device__()
+        _check_place(name, gpu if kind in ON_GPU else -1, stream)
+        found = cuda_core().utils.StridedMemoryView.from_dlpack(array, int(stream.handle) or DEFAULT_STREAM)
+        seen, strides = DeviceArray(found, found.ptr, found.shape, found.dtype, stream), found.strides
+    elif hasattr(array, "__cuda_array_interface__"):
+        seen, strides = _view_interface(array, stream, name)
+    else:
+        raise ContractError(f"{name} is a {type(array).__name__}, neither a numpy array nor an array on the GPU")
+    if not _contiguous(seen.shape, strides):
+        raise ContractError(f"{name}, of shape {seen.shape} on the GPU, is not C-contiguous: make it so")
+    return seen
+
+
+def _view_interface(array, stream, name):
+    """The view, and its strides counted in elements."""
+    interface = array.__cuda_array_interface__
+    if interface.get("mask") is not None:
+        raise ContractError(f"{name} is masked: give a plain array")
+    core, dtype = cuda_core(), np.dtype(interface["typestr"])
+    seen = DeviceArray(array, interface["data"][0], interface["shape"], dtype, stream)
+    _check_place(name, core.Buffer.from_handle(seen.ptr, seen.nbytes).device_id, stream)
+    # torch and PyCUDA name no stream here; unless told otherwise, both work on the default one.
+    stream.wait(core.Stream.from_handle(interface.get("stream") or DEFAULT_STREAM))
+    strides = interface.get("strides")
+    return seen, None if strides is None else [step / dtype.itemsize for step in strides]
+
+
+def _check_place(name, gpu, stream):
+    here = stream.device.device_id
+    if gpu < 0:
+        raise ContractError(f"{name} is a foreign array in host memory: give a numpy array, or one on GPU {here}")
+    if gpu != here:
+        raise ContractError(f"{name} lies on GPU {gpu}: move it to GPU {here}, where the session is")
+
+
+def _contiguous(shape, strides) -> bool:
+    if strides is None:
+        return True
+    expected = 1
+    for length, step in zip(reversed(shape), reversed(strides), strict=True):
+        if length != 1 and step != expected:
+            return False
+        expected *= length
+    return True
+
+
+def _copy(target: int, source: int, nbytes: int, stream) -> None:
+    """Copy between any two addresses, host or GPU; CUDA tells which is which by their values."""
+    buffer = cuda_core().Buffer
+    stream.device.set_current()
+    buffer.from_handle(target, nbytes).copy_from(buffer.from_handle(source, nbytes), stream=stream)

@@ -1,0 +1,85 @@
+"""Sentence -> the text encoder's inputs. The only place where sentences are split, looked up and padded."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from cstm.errors import QueryError
+from cstm.models.config import CSTMConfig
+from cstm.models.contract import TOKEN_IDS, TOKEN_MASK, WORD_VECTORS
+
+WORD_SPLIT = re.compile(r"(\W+)")
+UNKNOWN = "[UNK]"
+
+
+@dataclass(frozen=True)
+class Query:
+    """A sentence as the network reads it. inputs: arrays of batch 1; unknown: words that it has never seen."""
+
+    sentence: str
+    inputs: dict[str, np.ndarray]
+    unknown: tuple[str, ...]
+
+
+class SentenceReader:
+    """Reads sentences for one network.
+
+    tokenizer: a `tokenizers` file. word_vectors: float32 [V,300], row i for token id i, for a GRU network, else None.
+    """
+
+    def __init__(self, config: CSTMConfig, tokenizer: str | Path, word_vectors: np.ndarray | None = None):
+        self.config = config
+        self.tokenizer = Tokenizer.from_file(str(tokenizer))
+        self.word_vectors = word_vectors
+
+    def __call__(self, sentence: str) -> Query:
+        """The query of `sentence`. QueryError when it is empty, too long, or holds no word that the network knows."""
+        if not isinstance(sentence, str) or not re.search(r"\w", sentence):
+            raise QueryError(f"sentence {_shown(sentence)} holds no word; describe an actor, such as 'the dog on the left'")
+        read = self._word_vectors if self.config.text == "gru" else self._tokens
+        inputs, length, known, unknown = read(sentence)
+        if length > self.config.max_words:
+            raise QueryError(
+                f"sentence {_shown(sentence)} has {length} tokens and the network reads {self.config.max_words}; shorten it"
+            )
+        if not known:
+            raise QueryError(f"no word of sentence {_shown(sentence)} is in the network's vocabulary; write plain English")
+        return Query(sentence, inputs, tuple(unknown))
+
+    def _tokens(self, sentence):
+        encoding = self.tokenizer.encode(sentence)
+        length, limit = len(encoding.ids), self.config.max_words
+        ids, mask = np.zeros((2, 1, limit), np.int64)
+        ids[0, : min(length, limit)] = encoding.ids[:limit]
+        mask[0, : min(length, limit)] = 1
+        unknown = [
+            sentence[slice(*span)] for token, span in zip(encoding.tokens, encoding.offsets, strict=True) if token == UNKNOWN
+        ]
+        words = [w for w in encoding.word_ids if w is not None]
+        known = [
+            word
+            for word, token in zip(words, (t for t, w in zip(encoding.tokens, encoding.word_ids, strict=True) if w is not None), strict=True)
+            if token != UNKNOWN and re.search(r"\w", token)
+        ]
+        return {TOKEN_IDS: ids, TOKEN_MASK: mask}, length, known, unknown
+
+    def _word_vectors(self, sentence):
+        words = [word.lower() for word in WORD_SPLIT.split(sentence.strip()) if word.strip()]
+        if words[-1] == ".":
+            words.pop()
+        rows = [self.tokenizer.token_to_id(word) or 0 for word in words]
+        vectors = np.zeros((1, self.config.max_words, self.config.word_vector_width), np.float32)
+        vectors[0, : len(rows)] = self.word_vectors[rows[: self.config.max_words]]
+        known = [word for word, row in zip(words, rows, strict=True) if row]
+        unknown = [word for word, row in zip(words, rows, strict=True) if not row and re.search(r"\w", word)]
+        return {WORD_VECTORS: vectors}, len(words), known, unknown
+
+
+def _shown(sentence, most: int = 40) -> str:
+    text = repr(sentence)
+    return text if len(text) <= most else f"{text[:most]}…"

@@ -1,0 +1,54 @@
+"""Packaging. Each top-level folder is a sub-package of `cstm`: `cstm.export` is `export/`, and so on."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+FOLDERS = {"cstm": "cstm"} | {
+    f"cstm.{name}": name.replace(".", "/")
+    for name in ("models", "data", "runtime", "runtime.backends", "export", "calibration", "bench")
+}
+# numpy 2.2 is the last release for CPython 3.10.
+RUNTIME = ["numpy>=2.1,<3", "tokenizers>=0.21,<1", "av>=14,<19", "pillow>=11", "rich>=13"]
+CPU = ["onnxruntime>=1.20", "openvino>=2025.0"]
+RTX = ["tensorrt-rtx-cu13==1.7.1.116"]
+GPU = ["tensorrt>=10.13", "onnxruntime-gpu>=1.20", "cuda-core>=1.0,<2", "cuda-python>=13"]
+EXPORT = [
+    "torch>=2.10",
+    "safetensors>=0.5",
+    "transformers>=5,<6",
+    "onnx>=1.19",
+    "onnxscript>=0.5",
+    "onnxslim>=0.1.70",
+    "onnx-graphsurgeon>=0.6.1",
+    "onnxruntime>=1.20",
+    "nvidia-modelopt==0.47.0",
+    "onnxconverter-common>=1.16",
+    "ml_dtypes>=0.5",
+    "polygraphy==0.53.6",
+    "cppimport",
+    "lief",
+]
+TEST = ["pytest>=8", "hypothesis>=6", "ruff==0.17.6", "pycocotools>=2.0.8"]
+
+setup(
+    name="cstm",
+    version="0.1.0",
+    description="From a language-queried video segmentation checkpoint (CSTM) to proved, measured engines and masks",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.14",
+    package_dir=FOLDERS,
+    packages=list(FOLDERS),
+    package_data={"cstm.data": ["demo/*", "words.txt"]},
+    install_requires=RUNTIME,
+    extras_require={
+        "cpu": CPU,
+        "rtx": RTX,
+        "gpu": GPU,
+        "export": EXPORT,
+        "test": TEST,
+    },
+    entry_points={"console_scripts": ["cstm = cstm.cli:main"]},
+)

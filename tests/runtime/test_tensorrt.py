@@ -1,0 +1,387 @@
+"""TensorRTSession against a TensorRT and a cuda-core that work on host memory, and, marked `gpu`, against real ones."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import sys
+from dataclasses import dataclass, field
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+
+from cstm.errors import ContractError, EngineError, MissingDependencyError
+from cstm.models.contract import Component, TensorSpec
+from cstm.runtime import device_array
+from cstm.runtime.backends.tensorrt import TensorRTSession
+from cstm.runtime.device_array import DeviceArray, cuda_device
+
+X, FRAME, Y = TensorSpec("x", (3, 4)), TensorSpec("frame", (3, 4), "uint8"), TensorSpec("y", (3, 4))
+TOY = Component("toy", (X, FRAME), (Y,))  # y = x + frame
+MAX_BATCH = 4
+BUILT_WITH = {"tensorrt": "11.4.0", "gpu": "Fake GPU"}
+
+
+def toy_inputs(batch: int, seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    frame = rng.integers(0, 255, FRAME.with_batch(batch), dtype=np.uint8)
+    return {"x": rng.standard_normal(X.with_batch(batch), dtype=np.float32), "frame": frame}
+
+
+def toy_output(inputs: dict) -> np.ndarray:
+    return inputs["x"] + inputs["frame"].astype(np.float32)
+
+
+# --- A cuda-core whose GPU is host memory. ---
+
+
+class FakeStream:
+    handles = itertools.count(1000)
+
+    def __init__(self, handle: int):
+        self.handle, self.device, self.waited = handle, FakeDevice(), []
+
+    from_handle = classmethod(lambda cls, handle: cls(handle))
+
+    def __eq__(self, other):
+        return self.handle == other.handle
+
+    def record(self):
+        return SimpleNamespace(is_done=False, stream=self)
+
+    def wait(self, event_or_stream):
+        self.waited.append(event_or_stream)
+
+    def sync(self):
+        pass
+
+
+class FakeBuffer:
+    def __init__(self, handle: int, size: int, owner=None):
+        self.handle, self.size, self.owner, self.device_id = handle, size, owner, 0
+
+    from_handle = classmethod(lambda cls, *args, **kwargs: cls(*args, **kwargs))
+
+    def copy_from(self, source, *, stream):
+        assert self.size == source.size
+        ctypes.memmove(self.handle, source.handle, self.size)
+
+
+class FakeDevice:
+    device_id, name, allocated = 0, "Fake GPU", 0
+
+    def __init__(self, index=None):
+        pass
+
+    def set_current(self):
+        pass
+
+    def create_stream(self, stream=None):
+        return stream or FakeStream(next(FakeStream.handles))
+
+    def allocate(self, size: int, *, stream):
+        type(self).allocated += 1
+        memory, address = aligned(size)
+        return FakeBuffer(address, size, memory)
+
+
+def aligned(size: int, offset: int = 0):
+    memory = ctypes.create_string_buffer(size + 512)
+    return memory, -(-ctypes.addressof(memory) // 256) * 256 + offset
+
+
+class OnGPU:
+    """Another library's array, as DLPack (through the fake view below) or as `__cuda_array_interface__`."""
+
+    def __init__(self, values: np.ndarray, protocol: str, offset: int = 0, strides=None):
+        self.shape, self.dtype, self.strides = values.shape, values.dtype, strides
+        self.memory, self.ptr = aligned(values.nbytes, offset)
+        ctypes.memmove(self.ptr, values.ctypes.data, values.nbytes)
+        if protocol == "dlpack":
+            self.__dlpack__ = self.__dlpack_device__ = lambda: (2, 0)
+        else:
+            self.__cuda_array_interface__ = {
+                "version": 2,
+                "shape": self.shape,
+                "typestr": self.dtype.str,
+                "data": (self.ptr, False),
+                "strides": strides and tuple(step * self.dtype.itemsize for step in strides),
+            }
+
+
+FAKE_VIEW = SimpleNamespace(from_dlpack=lambda array, stream: array)
+FAKE_CUDA = SimpleNamespace(
+    Device=FakeDevice, Stream=FakeStream, Buffer=FakeBuffer, utils=SimpleNamespace(StridedMemoryView=FAKE_VIEW)
+)
+
+
+# --- A TensorRT with one engine, the toy. ---
+
+
+@dataclass
+class FakeContext:
+    succeeds: bool = True
+    shapes: list = field(default_factory=list)
+    addresses: dict = field(default_factory=dict)
+
+    def set_input_shape(self, name, shape):
+        self.shapes.append((name, shape))
+        return shape[0] <= MAX_BATCH
+
+    def set_tensor_address(self, name, address):
+        self.addresses[name] = address
+        return True
+
+    def execute_async_v3(self, stream_handle):
+        assert isinstance(stream_handle, int)
+        shape = self.shapes[-1][1]
+        x, frame, y = (self._array(spec, shape) for spec in (X, FRAME, Y))
+        y[:] = x + frame
+        return self.succeeds
+
+    def _array(self, spec, shape):
+        pointer = ctypes.cast(self.addresses[spec.name], ctypes.POINTER(np.ctypeslib.as_ctypes_type(spec.dtype)))
+        return np.ctypeslib.as_array(pointer, shape)
+
+
+@dataclass
+class FakeEngine:
+    tensors: dict
+    profile: int = MAX_BATCH
+    context: FakeContext = field(default_factory=FakeContext)
+
+    num_io_tensors = property(lambda self: len(self.tensors))
+
+    def get_tensor_name(self, index):
+        return list(self.tensors)[index]
+
+    def get_tensor_mode(self, name):
+        return "out" if name.startswith("y") else "in"
+
+    def get_tensor_shape(self, name):
+        return self.tensors[name][0]
+
+    def get_tensor_dtype(self, name):
+        return SimpleNamespace(name=self.tensors[name][1])
+
+    def get_tensor_profile_shape(self, name, profile):
+        return [(batch, 3, 4) for batch in (1, 1, self.profile)]
+
+    def create_execution_context(self):
+        return self.context
+
+
+@pytest.fixture
+def engine():
+    return FakeEngine({"x": ((-1, 3, 4), "FLOAT"), "frame": ((-1, 3, 4), "UINT8"), "y": ((-1, 3, 4), "FLOAT")})
+
+
+@pytest.fixture(params=["tensorrt", "tensorrt_rtx"])
+def open_session(request, monkeypatch, engine):
+    trt = ModuleType(request.param)
+    trt.__version__ = "11.4.0"
+    trt.Logger = type("Logger", (), {"ERROR": 1, "__init__": lambda self, severity: None})
+    trt.TensorIOMode = SimpleNamespace(INPUT="in", OUTPUT="out")
+    trt.Runtime = lambda logger: SimpleNamespace(deserialize_cuda_engine={b"toy": engine, b"broken": None}.get)
+    monkeypatch.setitem(sys.modules, request.param, trt)
+    monkeypatch.setattr(device_array, "cuda_core", lambda: FAKE_CUDA)
+    monkeypatch.setattr(FakeDevice, "allocated", 0)
+
+    def open_session(data=b"toy", built_with=BUILT_WITH, **options):
+        return TensorRTSession(TOY, data, module=request.param, built_with=built_with, max_batch=MAX_BATCH, **options)
+
+    open_session.module = request.param
+    return open_session
+
+
+def test_numpy_in_numpy_out_with_buffers_allocated_once(open_session, engine):
+    with open_session() as session:
+        for batch in (2, 2, 3, 1):
+            inputs = toy_inputs(batch, seed=batch)
+            y = session.run(inputs)["y"]
+            assert isinstance(y, np.ndarray) and y.dtype == np.float32
+            np.testing.assert_array_equal(y, toy_output(inputs))
+    assert FakeDevice.allocated == 3
+    assert [shape[0] for name, shape in engine.context.shapes if name == "x"] == [2, 3, 1]
+
+
+def test_engine_may_be_a_file_and_numpy_may_be_strided(open_session, tmp_path):
+    path = tmp_path / "toy.engine"
+    path.write_bytes(b"toy")
+    inputs = toy_inputs(4)
+    inputs["x"] = inputs["x"][::2].transpose(0, 2, 1).copy().transpose(0, 2, 1)
+    inputs["frame"] = inputs["frame"][::2]
+    np.testing.assert_array_equal(open_session(path).run(inputs)["y"], toy_output(inputs))
+
+
+@pytest.mark.parametrize("protocol", ["dlpack", "cai"])
+def test_inputs_on_the_gpu_are_bound_where_they_lie(open_session, engine, protocol):
+    session, inputs = open_session(), toy_inputs(2)
+    own = dict(engine.context.addresses)
+    on_gpu = OnGPU(inputs["x"], protocol)
+    outputs = session.run({"x": on_gpu, "frame": inputs["frame"]})
+    assert isinstance(outputs["y"], DeviceArray)
+    assert engine.context.addresses == own | {"x": on_gpu.ptr}
+    np.testing.assert_array_equal(outputs["y"].to_numpy(), toy_output(inputs))
+    session.run(inputs)
+    assert engine.context.addresses == own
+
+
+def test_misaligned_input_is_copied_on_the_gpu(open_session, engine):
+    session, inputs = open_session(), toy_inputs(2)
+    own = dict(engine.context.addresses)
+    outputs = session.enqueue({"x": OnGPU(inputs["x"], "cai", offset=16), "frame": inputs["frame"]})
+    assert engine.context.addresses == own
+    np.testing.assert_array_equal(outputs["y"].to_numpy(), toy_output(inputs))
+
+
+def test_sessions_on_two_streams_wait_for_each_other(open_session, engine):
+    first, second = open_session(), open_session()
+    y = first.enqueue(toy_inputs(2))["y"]
+    second.enqueue({"x": y, "frame": toy_inputs(2)["frame"]})
+    assert second.stream.waited == [y.ready] and y.ready.stream == first.stream
+    assert [event.stream for event in first.stream.waited] == [second.stream]
+
+
+def test_outputs_are_overwritten_unless_copied(open_session):
+    session, inputs = open_session(), toy_inputs(2)
+    y = session.enqueue(inputs)["y"]
+    kept = y.copy()
+    session.enqueue(toy_inputs(2, seed=1))
+    np.testing.assert_array_equal(kept.to_numpy(), toy_output(inputs))
+    assert not np.array_equal(y.to_numpy(), toy_output(inputs))
+
+
+def test_output_announces_its_memory_and_stream(open_session):
+    session = open_session()
+    y = session.enqueue(toy_inputs(2))["y"]
+    interface = y.__cuda_array_interface__
+    assert interface["data"] == (y.ptr, False) and interface["shape"] == (2, 3, 4) and interface["typestr"] == "<f4"
+    assert interface["stream"] == session.stream.handle
+
+
+def test_a_given_stream_is_used(open_session):
+    stream = FakeStream(7)
+    assert open_session(stream=stream).stream is stream
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda inputs: inputs | {"z": inputs["x"]}, "not expected"),
+        (lambda inputs: inputs | {"x": inputs["x"][:1]}, "frame has shape"),
+        (lambda inputs: inputs | {"x": inputs["x"].astype(np.float64)}, "float64"),
+        (lambda inputs: inputs | {"x": OnGPU(inputs["x"].astype(np.float16), "cai")}, "float16"),
+        (lambda inputs: inputs | {"x": OnGPU(inputs["x"], "dlpack", strides=(1, 2, 6))}, "contiguous"),
+        (lambda inputs: inputs | {"x": OnGPU(inputs["x"], "cai", strides=(1, 2, 6))}, "contiguous"),
+        (lambda inputs: inputs | {"x": inputs["x"].tolist()}, "toy: x is a list"),
+        (lambda inputs: toy_inputs(MAX_BATCH + 1), "--max-batch 5"),
+    ],
+)
+def test_inputs_that_are_not_those_declared_are_refused(open_session, change, message):
+    with pytest.raises(ContractError, match=message):
+        open_session().run(change(toy_inputs(2)))
+
+
+@pytest.mark.parametrize(("place", "message"), [((1, 0), "host memory"), ((2, 1), "GPU 1")])
+def test_foreign_arrays_elsewhere_are_refused(open_session, place, message):
+    x = OnGPU(toy_inputs(2)["x"], "dlpack")
+    x.__dlpack_device__ = lambda: place
+    with pytest.raises(ContractError, match=message):
+        open_session().run(toy_inputs(2) | {"x": x})
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        ({"x": None, "z": ((-1, 3, 4), "FLOAT")}, "inputs: missing"),
+        ({"y": None, "yy": ((-1, 3, 4), "FLOAT")}, "outputs: missing"),
+        ({"x": ((-1, 3), "FLOAT")}, "axes"),
+        ({"x": ((-1, 3, 5), "FLOAT")}, "shape"),
+        ({"x": ((-1, -1, 4), "FLOAT")}, "shape"),
+        ({"y": ((-1, 3, 4), "HALF")}, "float16"),
+        ({"frame": ((-1, 3, 4), "BF16")}, "bf16"),
+    ],
+)
+def test_engines_of_another_component_are_refused(open_session, engine, tensors, message):
+    engine.tensors = {name: tensor for name, tensor in (engine.tensors | tensors).items() if tensor}
+    with pytest.raises(ContractError, match=message):
+        open_session()
+
+
+def test_engines_of_another_origin_are_refused(open_session):
+    with pytest.raises(EngineError, match=r"built with \w+ 10\.13\.0, but 11\.4\.0 is installed: .*cstm build"):
+        open_session(built_with=BUILT_WITH | {"tensorrt": "10.13.0"})
+    if open_session.module == "tensorrt":
+        with pytest.raises(EngineError, match="built on Other GPU, but this GPU is Fake GPU"):
+            open_session(built_with=BUILT_WITH | {"gpu": "Other GPU"})
+    else:
+        open_session(built_with=BUILT_WITH | {"gpu": None})
+
+
+def test_engines_that_do_not_load_are_refused(open_session, engine):
+    with pytest.raises(EngineError, match="cannot load"):
+        open_session(b"broken")
+    engine.profile = 2
+    with pytest.raises(EngineError, match="up to 2, not 4"):
+        open_session()
+    engine.profile, engine.context = MAX_BATCH, None
+    with pytest.raises(EngineError, match="cannot prepare"):
+        open_session()
+
+
+def test_every_refusal_by_tensorrt_is_an_error(open_session, engine, monkeypatch):
+    session = open_session()
+    engine.context.succeeds = False
+    with pytest.raises(EngineError, match="did not run"):
+        session.run(toy_inputs(2))
+    engine.context.succeeds = True
+    monkeypatch.setattr(FakeContext, "set_input_shape", lambda *_: False)
+    with pytest.raises(EngineError, match=r"refuses \(1, 3, 4\) for x"):
+        session.run(toy_inputs(1))
+    monkeypatch.undo()
+    monkeypatch.setattr(FakeContext, "set_tensor_address", lambda *_: False)
+    with pytest.raises(EngineError, match="address of"):
+        session.run(toy_inputs(1) | {"x": OnGPU(toy_inputs(1)["x"], "cai")})
+
+
+def test_close_may_be_called_twice_and_ends_the_session(open_session):
+    session = open_session()
+    session.close()
+    session.close()
+    with pytest.raises(EngineError, match="closed"):
+        session.run(toy_inputs(1))
+
+
+def test_what_is_missing_is_named(open_session, monkeypatch):
+    def no_driver(index=None):
+        raise RuntimeError("no driver")
+
+    monkeypatch.setattr(device_array, "cuda_core", lambda: SimpleNamespace(Device=no_driver))
+    assert cuda_device() is None
+    with pytest.raises(MissingDependencyError, match="onnxruntime or openvino"):
+        open_session()
+    monkeypatch.setitem(sys.modules, open_session.module, None)
+    extra = {"tensorrt": "gpu", "tensorrt_rtx": "rtx"}[open_session.module]
+    with pytest.raises(MissingDependencyError, match=rf"cstm\[{extra}\]"):
+        open_session()
+
+
+def test_missing_cuda_core_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cuda.core", None)
+    assert cuda_device() is None
+    with pytest.raises(MissingDependencyError, match=r"cstm\[gpu\]"):
+        device_array.open_device()
+
+
+def test_real_tensorrt_has_the_names_used():
+    trt = pytest.importorskip("tensorrt_rtx")
+    assert {"INPUT", "OUTPUT"} <= set(trt.TensorIOMode.__members__)
+    assert {trt.DataType.FLOAT.name, trt.DataType.UINT8.name, trt.DataType.INT64.name} == {"FLOAT", "UINT8", "INT64"}
+    for name in ("succeeds", "shapes", "addresses", "_array"):
+        assert not hasattr(trt.IExecutionContext, name)
+    for fake, real in ((FakeEngine, trt.ICudaEngine), (FakeContext, trt.IExecutionContext)):
+        methods = [name for name, value in vars(fake).items() if callable(value) and not name.startswith("_")]
+        assert methods and all(hasattr(real, name) for name in methods), (real, methods)
+    assert trt.Runtime(trt.Logger(trt.Logger.ERROR)) is not None
