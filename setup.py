@@ -10,9 +10,10 @@ FOLDERS = {"cstm": "cstm"} | {
 }
 # numpy 2.2 is the last release for CPython 3.10.
 RUNTIME = ["numpy>=2.1,<3", "tokenizers>=0.21,<1", "av>=14,<19", "pillow>=11", "rich>=13"]
+CUDA = ["cuda-core>=1.0,<2", "cuda-python>=13,<14"]
 CPU = ["onnxruntime>=1.20", "openvino>=2025.0"]
-RTX = ["tensorrt-rtx-cu13==1.7.1.116"]
-GPU = ["tensorrt>=10.13", "onnxruntime-gpu>=1.20", "cuda-core>=1.0,<2", "cuda-python>=13"]
+RTX = ["tensorrt-rtx-cu13==1.7.1.116", *CUDA]
+GPU = ["tensorrt>=10.13", "onnxruntime-gpu>=1.20", *CUDA]
 EXPORT = [
     "torch>=2.10",
     "safetensors>=0.5",

@@ -20,7 +20,7 @@ SUFFIXES = ("##s", "##es", "##ed", "##ing", "##er", "##ly")
 
 @cache
 def words() -> tuple[str, ...]:
-    """The words of the A2D and J-HMDB sentences, the most frequent first (1,359 of them)."""
+    """The words of the A2D and J-HMDB sentences, the most frequent first."""
     return tuple(files("cstm.data").joinpath("words.txt").read_text(encoding="utf-8").split())
 
 

@@ -71,9 +71,7 @@ def contract(config: CSTMConfig) -> dict[str, Component]:
     text_inputs = _text_inputs(config)
     sentence = TensorSpec(SENTENCE, (config.text_width,))
     plans = {stream: _plan(config, stream) for stream in config.streams}
-    features = {
-        stream: _maps(config, [feature_name(stream, stage) for stage in STAGES]) for stream in config.streams
-    }
+    features = {stream: _maps(config, [feature_name(stream, stage) for stage in STAGES]) for stream in config.streams}
     pixels = {
         "spatial": TensorSpec(FRAME, (3, config.size, config.size), "uint8"),
         "temporal": TensorSpec(CLIP, (3, config.frames, config.size, config.size), "uint8"),
@@ -119,9 +117,7 @@ def _plan(config, stream):
 
 def _maps(config, names):
     sides = (config.size >> stage for stage in STAGES)
-    return tuple(
-        TensorSpec(name, (config.decoder_width, side, side)) for name, side in zip(names, sides, strict=True)
-    )
+    return tuple(TensorSpec(name, (config.decoder_width, side, side)) for name, side in zip(names, sides, strict=True))
 
 
 def check_arrays(owner: str, specs: tuple[TensorSpec, ...], arrays: dict) -> int:

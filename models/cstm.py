@@ -67,7 +67,9 @@ class CSTM(nn.Module):
         words, sentence = self.text(text)
         pixels = {"spatial": video[:, :, video.shape[2] // 2], "temporal": video}
         streams = [encoder(pixels[stream], words) for stream, encoder in self.encoders.items()]
-        fused = [fuse(list(stage), sentence) for fuse, stage in zip(self.fusion, zip(*streams, strict=True), strict=True)]
+        fused = [
+            fuse(list(stage), sentence) for fuse, stage in zip(self.fusion, zip(*streams, strict=True), strict=True)
+        ]
         return self.decoder(fused)
 
     def forward(self, video, text):

@@ -60,6 +60,8 @@ def fusion_stages(config: CSTMConfig) -> nn.ModuleList:
     """One fusion module per stage 1..5, as `lgfs_stages` says."""
     width = config.decoder_width
     return nn.ModuleList(
-        LGFS(width, config.text_width) if stage in config.lgfs_stages else ConcatFusion(len(config.streams), width, stage)
+        LGFS(width, config.text_width)
+        if stage in config.lgfs_stages
+        else ConcatFusion(len(config.streams), width, stage)
         for stage in range(1, 6)
     )

@@ -12,6 +12,7 @@ import numpy as np
 
 from cstm.errors import ContractError, EngineError, MissingDependencyError
 
+NO_GPU = "no NVIDIA GPU or driver here; use the onnxruntime or openvino backend"
 DEFAULT_STREAM = 1  # the default stream in both exchange protocols, where 0 is ambiguous
 ON_GPU = (2, 13)  # DLPack's device types: CUDA memory and CUDA managed memory
 
@@ -156,6 +157,7 @@ def view(array, stream, name: str = "the array") -> DeviceArray:
     of `stream`.
     """
     if isinstance(array, DeviceArray):
+        _check_place(name, array.stream.device.device_id, stream)
         array.order(stream)
         return array
     if hasattr(array, "__dlpack__"):

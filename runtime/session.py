@@ -22,7 +22,14 @@ class Session(ABC):
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The component's outputs for `inputs`, which must satisfy `specs`; ContractError where they do not."""
 
-    def close(self) -> None:
+    def enqueue(self, inputs: dict) -> dict:
+        """As `run`, but outputs may stay on the device and be unfinished; another session of the backend takes them.
+
+        They hold their values until this session's next run, unless copied (`array.copy()`).
+        """
+        return self.run(inputs)
+
+    def close(self) -> None:  # noqa: B027 (most sessions hold nothing)
         """Release what the session holds. A closed session must not be run."""
 
     def __enter__(self) -> Session:

@@ -40,15 +40,19 @@ class SentenceReader:
     def __call__(self, sentence: str) -> Query:
         """The query of `sentence`. QueryError when it is empty, too long, or holds no word that the network knows."""
         if not isinstance(sentence, str) or not re.search(r"\w", sentence):
-            raise QueryError(f"sentence {_shown(sentence)} holds no word; describe an actor, such as 'the dog on the left'")
+            raise QueryError(
+                f"sentence {_shown(sentence)} holds no word; describe an actor, such as 'the dog on the left'"
+            )
         read = self._word_vectors if self.config.text == "gru" else self._tokens
         inputs, length, known, unknown = read(sentence)
         if length > self.config.max_words:
             raise QueryError(
-                f"sentence {_shown(sentence)} has {length} tokens and the network reads {self.config.max_words}; shorten it"
+                f"sentence {_shown(sentence)} has {length} tokens, at most {self.config.max_words} are read; shorten it"
             )
         if not known:
-            raise QueryError(f"no word of sentence {_shown(sentence)} is in the network's vocabulary; write plain English")
+            raise QueryError(
+                f"no word of sentence {_shown(sentence)} is in the network's vocabulary; write plain English"
+            )
         return Query(sentence, inputs, tuple(unknown))
 
     def _tokens(self, sentence):
@@ -57,15 +61,15 @@ class SentenceReader:
         ids, mask = np.zeros((2, 1, limit), np.int64)
         ids[0, : min(length, limit)] = encoding.ids[:limit]
         mask[0, : min(length, limit)] = 1
-        unknown = [
-            sentence[slice(*span)] for token, span in zip(encoding.tokens, encoding.offsets, strict=True) if token == UNKNOWN
+        pieces = [
+            (token, sentence[slice(*span)])
+            for token, span, special in zip(
+                encoding.tokens, encoding.offsets, encoding.special_tokens_mask, strict=True
+            )
+            if not special and re.search(r"\w", sentence[slice(*span)])
         ]
-        words = [w for w in encoding.word_ids if w is not None]
-        known = [
-            word
-            for word, token in zip(words, (t for t, w in zip(encoding.tokens, encoding.word_ids, strict=True) if w is not None), strict=True)
-            if token != UNKNOWN and re.search(r"\w", token)
-        ]
+        known = [text for token, text in pieces if token != UNKNOWN]
+        unknown = [text for token, text in pieces if token == UNKNOWN]
         return {TOKEN_IDS: ids, TOKEN_MASK: mask}, length, known, unknown
 
     def _word_vectors(self, sentence):

@@ -1,0 +1,110 @@
+"""The backends: one file each, one table here. A named backend works or raises; it never falls back to another."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from importlib import metadata
+
+from cstm.errors import CSTMError, MissingDependencyError
+from cstm.models.contract import contract
+from cstm.runtime.bundle import Bundle
+from cstm.runtime.session import Session
+
+# In the order in which "auto" tries them: engines first, then the fastest CPU runtime, PyTorch last.
+MODULES = {
+    "tensorrt": "tensorrt",
+    "tensorrt_rtx": "tensorrt",
+    "onnxruntime-tensorrt": "onnxruntime",
+    "onnxruntime-cuda": "onnxruntime",
+    "openvino": "openvino",
+    "onnxruntime": "onnxruntime",
+    "torch": "torch",
+}
+
+
+class Backend(ABC):
+    """A way to run components. name: as users say it. package: the distribution it needs. extra: what installs it."""
+
+    package: str
+    extra: str
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def require(self, bundle: Bundle | None = None) -> None:
+        """MissingDependencyError or EngineError unless it can run on this machine and, where given, this bundle."""
+        if self.version() is None:
+            raise MissingDependencyError(f'{self.name} needs {self.package}; pip install "cstm[{self.extra}]"')
+
+    @abstractmethod
+    def precisions(self, bundle: Bundle) -> tuple[str, ...]:
+        """The precisions in which it runs `bundle` here, the default first. Empty when there is none."""
+
+    @abstractmethod
+    def open_component(self, bundle: Bundle, component: str, precision: str) -> Session:
+        """A session for one component. Called only after `require`, and when `precision` is offered."""
+
+    def version(self) -> str | None:
+        """The installed version of `package`, or None."""
+        try:
+            return metadata.version(self.package)
+        except metadata.PackageNotFoundError:
+            return None
+
+    def problem(self, bundle: Bundle | None = None) -> str | None:
+        """What `require` says, in one line; None when nothing is wrong."""
+        try:
+            self.require(bundle)
+        except CSTMError as error:
+            return str(error)
+        return None
+
+    def open(self, bundle: Bundle, precision: str, components: Iterable[str] | None = None) -> dict[str, Session]:
+        """Sessions by component, all of them by default. What was opened is closed again when one fails."""
+        sessions: dict[str, Session] = {}
+        try:
+            for component in components or contract(bundle.config):
+                sessions[component] = self.open_component(bundle, component, precision)
+        except BaseException:
+            for session in sessions.values():
+                session.close()
+            raise
+        return sessions
+
+
+def backend(name: str) -> Backend:
+    """The backend of that name. MissingDependencyError, listing those there are, when there is no such backend."""
+    if name not in MODULES:
+        raise MissingDependencyError(f"no backend {name!r}; choose from auto, {', '.join(MODULES)}")
+    return importlib.import_module(f"cstm.runtime.backends.{MODULES[name]}").make(name)
+
+
+def choose(bundle: Bundle, name: str = "auto", precision: str | None = None) -> tuple[Backend, str, str]:
+    """The backend, the precision, and why, for a request.
+
+    "auto" takes the first backend of the table that runs this bundle here; a named one must. MissingDependencyError
+    says what is missing or which precisions there are.
+    """
+    if name != "auto":
+        found = backend(name)
+        return found, _agree(found, bundle, precision), "asked for"
+    reasons = []
+    for candidate in map(backend, MODULES):
+        try:
+            return candidate, _agree(candidate, bundle, precision), "; ".join([*reasons, f"{candidate.name}: chosen"])
+        except CSTMError as error:
+            reasons.append(str(error))
+    raise MissingDependencyError(f"no backend runs this bundle here ({'; '.join(reasons)}); see cstm doctor")
+
+
+def _agree(found: Backend, bundle: Bundle, precision: str | None) -> str:
+    """The precision that `found` will run `bundle` in. CSTMError when it cannot."""
+    found.require(bundle)
+    offered = found.precisions(bundle)
+    if not offered:
+        raise MissingDependencyError(f"{found.name}: the bundle holds nothing for it; rebuild it with cstm build")
+    if precision and precision not in offered:
+        raise MissingDependencyError(f"{found.name}: no {precision} here, choose from {', '.join(offered)}")
+    return precision or offered[0]

@@ -11,10 +11,13 @@ from types import SimpleNamespace
 import numpy as np
 
 from cstm.errors import ContractError, EngineError, MissingDependencyError
-from cstm.models.contract import Component, check_arrays
-from cstm.runtime.device_array import DeviceArray, open_device, view
+from cstm.models.contract import Component, check_arrays, contract
+from cstm.runtime.backends import Backend
+from cstm.runtime.bundle import Bundle
+from cstm.runtime.device_array import NO_GPU, DeviceArray, cuda_device, open_device, view
 from cstm.runtime.session import Session
 
+PACKAGES = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt-rtx-cu13"}
 EXTRAS = {"tensorrt": "gpu", "tensorrt_rtx": "rtx"}
 ALIGNMENT = 256  # bytes; what TensorRT asks of every address it is given
 DTYPES = {"FLOAT": "float32", "HALF": "float16"}  # the other types are called as in numpy
@@ -41,7 +44,7 @@ class TensorRTSession(Session):
     ):
         super().__init__(specs)
         trt = _load(module)
-        _check_origin(specs.name, module, trt.__version__, built_with)
+        check_version(specs.name, module, trt.__version__, built_with)
         device = open_device()
         _check_gpu(specs.name, module, device.name, built_with)
         self.max_batch = max_batch
@@ -176,7 +179,8 @@ def _logger(trt):
     return trt.Logger(trt.Logger.ERROR)
 
 
-def _check_origin(name: str, module: str, version: str, built_with: dict) -> None:
+def check_version(name: str, module: str, version: str, built_with: dict) -> None:
+    """EngineError unless the engine was built with this version of `module`."""
     built = built_with["tensorrt"]
     if version != built:
         raise EngineError(
@@ -208,3 +212,40 @@ def _check_engine(trt, engine, specs: Component, max_batch: int) -> None:
     largest = min(engine.get_tensor_profile_shape(spec.name, 0)[2][0] for spec in specs.inputs)
     if fixed != {max_batch} or largest < max_batch:
         raise EngineError(f"{specs.name}: the engine takes batches up to {largest}, not {max_batch}: run `cstm build`")
+
+
+class TensorRTBackend(Backend):
+    """Engines of one TensorRT module. FP16 first: it is what the GPU is for."""
+
+    def __init__(self, name: str):
+        super().__init__(name)
+        self.package, self.extra = PACKAGES[name], EXTRAS[name]
+
+    def require(self, bundle: Bundle | None = None) -> None:
+        """As Backend.require. Engines of another version are refused before a GPU is looked for."""
+        super().require(bundle)
+        for precision in self.precisions(bundle) if bundle else ():
+            for name, entry in bundle.engines(self.name, precision).items():
+                check_version(name, self.name, self.version(), entry)
+        if cuda_device() is None:
+            raise MissingDependencyError(f"{self.name}: {NO_GPU}")
+
+    def precisions(self, bundle: Bundle) -> tuple[str, ...]:
+        """As Backend.precisions."""
+        return tuple(p for p in ("fp16", "fp32") if bundle.engines(self.name, p))
+
+    def open_component(self, bundle: Bundle, component: str, precision: str) -> Session:
+        """As Backend.open_component."""
+        entry = bundle.engines(self.name, precision)[component]
+        return TensorRTSession(
+            contract(bundle.config)[component],
+            bundle.file(entry["file"]),
+            module=self.name,
+            built_with=entry,
+            max_batch=bundle.max_batch,
+        )
+
+
+def make(name: str) -> Backend:
+    """The backend."""
+    return TensorRTBackend(name)

@@ -1,4 +1,4 @@
-"""The reference network against the authors' own code, for the weights and inputs that cstm_release/README.md defines."""
+"""The reference network against the authors' own code, on the inputs of cstm_release/README.md."""
 
 import json
 

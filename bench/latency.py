@@ -1,0 +1,209 @@
+"""How fast is a bundle? Per component and end to end, every backend and precision interleaved in one run.
+
+python bench/latency.py BUNDLE [--backends B ...] [--precisions P ...] [--repeats N] [--json F]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from cstm.bench.memory import peak_memory
+from cstm.data.samples import DEMO_SENTENCES, DEMO_VIDEO
+from cstm.errors import CSTMError, MissingDependencyError
+from cstm.files import atomic_path
+from cstm.models.contract import CLIP, FRAME, TEXT_ENCODER, chain_inputs
+from cstm.runtime.backends import MODULES, backend, choose
+from cstm.runtime.bundle import Bundle
+from cstm.runtime.chain import Chain
+from cstm.runtime.device_array import cuda_device
+from cstm.runtime.postprocess import masks, probabilities
+from cstm.runtime.preprocess import clip_indices, resize
+from cstm.runtime.video import open_video
+
+LEAST_REPEATS = 30
+WARM_UP = 3
+END_TO_END, CHAIN, DECODE, PREPROCESS, POSTPROCESS = "end to end", "chain", "decode", "pre-process", "post-process"
+EAGER = ("torch", "fp32")
+
+
+def latency(bundle: Bundle, backends=None, precisions=None, repeats: int = LEAST_REPEATS, show=False) -> list[dict]:
+    """Rows {backend, precision, part, p50_ms, p90_ms, p99_ms, ratio}, batch 1, one sentence.
+
+    Every backend and precision takes its turn in each repeat, PyTorch eager among them; ratio: eager's median over
+    this one's. Parts: the components; "chain", all of them but the text encoder, which runs once a sentence; decode,
+    pre-process and post-process of one frame; "end to end", their sum with the chain.
+    """
+    samples: dict[tuple, list[float]] = defaultdict(list)
+    text = bundle.reader(DEMO_SENTENCES[0]).inputs
+    chains = {}
+    try:
+        for name, precision in _runnable(bundle, backends, precisions):
+            chains[name, precision] = Chain(bundle.config, backend(name).open(bundle, precision))
+        plans = {key: chain.plan(text) for key, chain in chains.items()}
+        steps = range(WARM_UP + repeats)
+        frames = _frames(bundle.config, samples)
+        for step in track(steps, "measuring", console=Console(stderr=True), transient=True) if show else steps:
+            if step == WARM_UP:
+                samples.clear()
+            pixels, shared = next(frames)
+            for key, chain in chains.items():
+                _measure(chain, key, pixels, text, plans[key], shared, samples)
+    finally:
+        for chain in chains.values():
+            chain.close()
+    return _rows(samples)
+
+
+def _runnable(bundle: Bundle, backends, precisions) -> list[tuple[str, str]]:
+    """(backend, precision) pairs; named backends must run here, and PyTorch eager is always among them."""
+    for name in backends or ():
+        choose(bundle, name)
+    found = [EAGER]
+    for name in backends or MODULES:
+        candidate = backend(name)
+        if candidate.problem(bundle) is None:
+            found += [(name, p) for p in candidate.precisions(bundle) if precisions is None or p in precisions]
+    return list(dict.fromkeys(found))
+
+
+def _frames(config, samples):
+    """Endless (chain pixels, seconds for decoding and pre-processing) over the demo clip; both are timed apart."""
+    wanted = {spec.name for spec in chain_inputs(config)}
+    while True:
+        resized = []
+        with open_video(DEMO_VIDEO) as video:
+            stream = iter(video)
+            while True:
+                start = time.perf_counter()
+                frame = next(stream, None)
+                decoded = time.perf_counter()
+                if frame is None:
+                    break
+                resized.append(resize(frame.image, config.size).transpose(2, 0, 1))
+                clip = np.stack([resized[i] for i in clip_indices(len(resized) - 1, len(resized), config.frames)], 1)
+                done = time.perf_counter()
+                samples[DECODE].append(decoded - start)
+                samples[PREPROCESS].append(done - decoded)
+                given = {FRAME: resized[-1][None], CLIP: clip[None]}
+                yield {k: np.ascontiguousarray(a) for k, a in given.items() if k in wanted}, (done - start, frame)
+
+
+def _measure(chain: Chain, key: tuple, pixels, text, plan, shared, samples) -> None:
+    before, frame = shared
+    start = time.perf_counter()
+    logits = chain.mask_logits(pixels, plan)
+    answered = time.perf_counter()
+    masks(probabilities(logits), frame.image.shape[:2], chain.config.mask_rule)
+    done = time.perf_counter()
+    samples[(*key, CHAIN)].append(answered - start)
+    samples[(*key, POSTPROCESS)].append(done - answered)
+    samples[(*key, END_TO_END)].append(before + done - start)
+    values = pixels | plan
+    for name, component in chain.components.items():
+        inputs = text if name == TEXT_ENCODER else {spec.name: values[spec.name] for spec in component.inputs}
+        start = time.perf_counter()
+        outputs = chain.sessions[name].enqueue(inputs)
+        _finish(outputs)
+        samples[(*key, name)].append(time.perf_counter() - start)
+        if name != TEXT_ENCODER:
+            values |= outputs
+
+
+def _finish(outputs: dict) -> None:
+    """Wait for outputs on a device; arrays on the host are there already."""
+    for array in outputs.values():
+        if not isinstance(array, np.ndarray):
+            array.stream.sync()
+
+
+def _rows(samples: dict) -> list[dict]:
+    rows = []
+    for key, seconds in samples.items():
+        name, precision, part = key if isinstance(key, tuple) else ("", "", key)
+        p50, p90, p99 = (1e3 * np.percentile(seconds, q) for q in (50, 90, 99))
+        eager = samples.get((*EAGER, part))
+        ratio = float(np.median(eager) / np.median(seconds)) if eager else None
+        row = {"backend": name, "precision": precision, "part": part, "p50_ms": p50, "p90_ms": p90, "p99_ms": p99}
+        rows.append(row | {"ratio": ratio, "repeats": len(seconds)})
+    return rows
+
+
+def table(rows: list[dict], memory: dict[tuple, int]) -> Table:
+    """Latencies in ms, frames a second, the ratio to PyTorch eager, and the peak memory of a process of its own."""
+    shown = Table("backend", "precision", "part", "p50 ms", "p90", "p99", "frames/s", "× eager", "peak MB")
+    for row in sorted(rows, key=lambda r: (r["backend"], r["precision"])):
+        whole = row["part"] == END_TO_END
+        used = memory.get((row["backend"], row["precision"]))
+        shown.add_row(
+            row["backend"],
+            row["precision"],
+            row["part"],
+            *(f"{row[p]:.2f}" for p in ("p50_ms", "p90_ms", "p99_ms")),
+            f"{1e3 / row['p50_ms']:.1f}" if whole else "",
+            f"{row['ratio']:.2f}" if row["ratio"] else "",
+            f"{used / 1e6:.0f}" if whole and used else "",
+            end_section=whole,
+        )
+    return shown
+
+
+def main() -> int:
+    """The script's entry: 0, or 2 after one line that says what to do."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--backends", nargs="+", metavar="B", help="only these; each must run here")
+    parser.add_argument("--precisions", nargs="+", metavar="P", help="only these")
+    parser.add_argument("--repeats", type=int, default=LEAST_REPEATS, help=f"at least {LEAST_REPEATS}")
+    parser.add_argument("--json", type=Path, metavar="F", help="write the rows, the machine and the versions")
+    arguments = parser.parse_args()
+    try:
+        if arguments.repeats < LEAST_REPEATS:
+            raise CSTMError(f"--repeats {arguments.repeats}: percentiles need at least {LEAST_REPEATS}")
+        bundle = Bundle(arguments.bundle)
+        pairs = _runnable(bundle, arguments.backends, arguments.precisions)
+        memory = {pair: peak_memory(bundle.path, *pair) for pair in pairs}
+        rows = latency(bundle, arguments.backends, arguments.precisions, arguments.repeats, show=True)
+    except ModuleNotFoundError as error:
+        return _fail(MissingDependencyError(f'{error.name} is not installed; pip install "cstm[export]"'))
+    except CSTMError as error:
+        return _fail(error)
+    Console(width=None if sys.stdout.isatty() else 140).print(table(rows, memory))
+    if arguments.json:
+        record = {
+            "machine": {"platform": platform.platform(), "processor": _processor(), "gpu": cuda_device()},
+            "versions": {name: backend(name).version() for name, _ in pairs},
+            "preset": bundle.config.preset,
+            "peak_bytes": [{"backend": n, "precision": p, "bytes": used} for (n, p), used in memory.items()],
+            "rows": rows,
+        }
+        with atomic_path(arguments.json) as temporary:
+            temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    return 0
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
+
+
+def _fail(error: CSTMError) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,33 @@
+"""Peak memory of one backend on one bundle, measured in a process of its own."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+from cstm.errors import EngineError
+from cstm.runtime.backends import backend
+from cstm.runtime.bundle import Bundle
+from cstm.runtime.chain import Chain
+
+
+def peak_memory(bundle: Path, name: str, precision: str) -> int:
+    """Bytes of host memory at the peak of loading and running the recorded inference. EngineError when it fails."""
+    command = [sys.executable, "-m", "cstm.bench.memory", str(bundle), name, precision]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise EngineError(f"{name} in {precision} failed: {' | '.join(done.stderr.strip().splitlines()[-2:])}")
+    return int(done.stdout.split()[-1])
+
+
+def _measure(path: str, name: str, precision: str) -> int:
+    bundle = Bundle(path)
+    with Chain(bundle.config, backend(name).open(bundle, precision)) as chain:
+        chain(bundle.golden()[0])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    print(_measure(*sys.argv[1:]))

@@ -1,0 +1,103 @@
+"""Every component and the whole chain against PyTorch, on every backend and precision that runs here."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from rich.table import Table
+
+from cstm.calibration.inputs import component_inputs, real_samples
+from cstm.data.samples import DEMO_SENTENCES, DEMO_VIDEO
+from cstm.models.contract import MASK_LOGITS
+from cstm.runtime.backends import MODULES, Backend, backend
+from cstm.runtime.bundle import Bundle
+from cstm.runtime.chain import Chain
+from cstm.runtime.postprocess import masks, probabilities
+from cstm.runtime.tolerance import Difference
+
+CHAIN = "whole chain"
+SAMPLES = 3
+IOU = 0.99
+
+
+@dataclass(frozen=True)
+class ParityRow:
+    """One comparison. iou: lowest mask IoU over the samples (chain only). passed: by the rules of `runtime.tolerance`;
+    the masks' IoU counts once the weights are trained."""
+
+    backend: str
+    precision: str
+    part: str
+    difference: Difference
+    iou: float | None
+    passed: bool
+
+
+def parity(bundle: Bundle, backends: list[str] | None = None, precisions: list[str] | None = None, report=None):
+    """Compare; (rows, reasons): the ParityRows, and why each backend left out was left out.
+
+    The reference is PyTorch with the bundle's checkpoint, on real frames and sentences. report: called with each row.
+    """
+    with Chain(bundle.config, backend("torch").open(bundle, "fp32")) as reference:
+        samples = real_samples(bundle.config, bundle.reader, DEMO_VIDEO, list(DEMO_SENTENCES), SAMPLES)
+        inputs = dict(component_inputs(reference, samples))
+        outputs = {name: reference.sessions[name].run(arrays) for name, arrays in inputs.items()}
+    rows, reasons = [], {}
+    for name in backends or MODULES:
+        found = backend(name)
+        problem = found.problem(bundle)
+        offered = () if problem else found.precisions(bundle)
+        if not offered:
+            reasons[name] = problem or "the bundle holds nothing for it"
+        for precision in offered:
+            if precisions is None or precision in precisions:
+                for row in _compare(bundle, found, precision, samples, inputs, outputs):
+                    rows.append(row)
+                    if report:
+                        report(row)
+    return rows, reasons
+
+
+def _compare(bundle: Bundle, found: Backend, precision: str, samples, inputs, outputs):
+    with Chain(bundle.config, found.open(bundle, precision)) as chain:
+        for name, arrays in inputs.items():
+            actual = chain.sessions[name].run(arrays)
+            differences = [Difference.between(actual[k], expected) for k, expected in outputs[name].items()]
+            passed = all(difference.within(precision) for difference in differences)
+            yield ParityRow(found.name, precision, name, Difference.worst(differences), None, passed)
+        expected = outputs[next(reversed(outputs))][MASK_LOGITS]
+        actual = chain(samples)
+    difference = Difference.between(actual, expected)
+    iou = mask_iou(actual, expected, bundle.config.mask_rule) if np.isfinite(actual).all() else 0.0
+    passed = difference.within(precision) and (iou >= IOU or not bundle.trained)
+    yield ParityRow(found.name, precision, CHAIN, difference, iou, passed)
+
+
+def mask_iou(actual: np.ndarray, expected: np.ndarray, rule: str) -> float:
+    """The lowest intersection over union, over a batch of logits [B,1,R,R], of the masks they give. Both empty is 1."""
+    size = actual.shape[-2:]
+    ours, theirs = (masks(probabilities(logits), size, rule) for logits in (actual, expected))
+    union = (ours | theirs).sum((1, 2))
+    return float(np.where(union, (ours & theirs).sum((1, 2)) / np.maximum(union, 1), 1.0).min())
+
+
+def table(rows: list[ParityRow]) -> Table:
+    """The rows as a table."""
+    shown = Table("backend", "precision", "part", "largest difference", "relative", "mask IoU", "within tolerance")
+    for row in rows:
+        shown.add_row(
+            row.backend,
+            row.precision,
+            row.part,
+            f"{row.difference.absolute:.1e}",
+            f"{row.difference.relative:.1e}",
+            "" if row.iou is None else f"{row.iou:.4f}",
+            "[green]yes" if row.passed else "[red]NO",
+        )
+    return shown
+
+
+def to_json(rows: list[ParityRow]) -> list[dict]:
+    """The rows as JSON can hold them."""
+    return [asdict(row) for row in rows]

@@ -1,0 +1,170 @@
+"""The command `cstm`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from importlib import metadata
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from cstm.errors import CSTMError, MissingDependencyError
+from cstm.files import atomic_path
+
+DEFAULT_BUNDLE = Path("build/tiny")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; its exit code: 0, 1 when a check found a failure, 2 after one line that says what to do."""
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+    parsed = _parser().parse_args(arguments)
+    try:
+        return parsed.command(parsed)
+    except CSTMError as error:
+        return _fail(error)
+    except ModuleNotFoundError as error:
+        return _fail(f'{error.name} is not installed, and this command needs it; pip install "cstm[export]"')
+    except OSError as error:
+        return _fail(error)
+    except KeyboardInterrupt:
+        _fail("interrupted")
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="cstm", description="Language-queried video segmentation.")
+    parser.add_argument("--version", action="version", version=f"cstm {metadata.version('cstm')}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    segment = commands.add_parser("segment", help="segment what sentences describe in a video")
+    segment.set_defaults(command=_segment)
+    segment.add_argument("video", help="a video file or a folder of frames")
+    segment.add_argument("sentences", nargs="+", metavar="SENTENCE", help="such as 'the dog jumping on the left'")
+    segment.add_argument("--every", type=_positive, default=1, metavar="N", help="only every N-th frame")
+    segment.add_argument("--out", type=Path, metavar="F", help="overlay video; by default VIDEO.overlay.mp4, here")
+    segment.add_argument("--masks", type=Path, metavar="F", help="masks as JSON with COCO run lengths")
+    _add_bundle(segment, optional=True)
+    segment.add_argument("--backend", default="auto", help="see cstm doctor (default: auto)")
+    segment.add_argument("--precision", help="fp32, fp16 or bf16 (default: the backend's)")
+
+    build = commands.add_parser("build", help="make a bundle from a checkpoint")
+    build.set_defaults(command=_build)
+    from cstm.export.build_engines import add_arguments
+
+    add_arguments(build)
+
+    parity = commands.add_parser("parity", help="compare a bundle with PyTorch on every backend that runs here")
+    parity.set_defaults(command=_parity)
+    _add_bundle(parity)
+    parity.add_argument("--backends", nargs="+", metavar="B", help="only these; each must run here")
+    parity.add_argument("--precisions", nargs="+", metavar="P", help="only these")
+    parity.add_argument("--json", type=Path, metavar="F", help="write the rows as JSON")
+
+    doctor = commands.add_parser("doctor", help="what this machine can run, and what to install for more")
+    doctor.set_defaults(command=_doctor)
+    return parser
+
+
+def _add_bundle(parser: argparse.ArgumentParser, optional: bool = False) -> None:
+    if optional:
+        parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE, help=f"default: {DEFAULT_BUNDLE}")
+    else:
+        parser.add_argument("bundle", type=Path, nargs="?", default=DEFAULT_BUNDLE, help=f"default: {DEFAULT_BUNDLE}")
+
+
+def _segment(arguments: argparse.Namespace) -> int:
+    from cstm.runtime.segment_video import segment_to_files
+    from cstm.runtime.segmenter import Segmenter
+    from cstm.runtime.video import open_video
+
+    overlay = arguments.out
+    if not overlay and not arguments.masks:
+        overlay = Path(f"{Path(arguments.video).stem}.overlay.mp4")
+    with (
+        open_video(arguments.video) as video,
+        Segmenter(arguments.bundle, arguments.backend, arguments.precision) as segmenter,
+        _progress() as progress,
+    ):
+        task = progress.add_task(f"{segmenter.backend.name} {segmenter.precision}", total=video.count)
+        written = segment_to_files(
+            segmenter,
+            video,
+            arguments.sentences,
+            arguments.every,
+            overlay,
+            arguments.masks,
+            lambda index: progress.update(task, completed=index + 1),
+        )
+    print(f"{written.frames} frames on {segmenter.backend.name} in {segmenter.precision}")
+    for path in filter(None, (overlay, arguments.masks)):
+        print(path)
+    return _fail(written.broken) if written.broken else 0
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    from cstm.export.build_engines import run
+
+    print(run(arguments))
+    return 0
+
+
+def _parity(arguments: argparse.Namespace) -> int:
+    from cstm.bench.parity import parity, table, to_json
+    from cstm.runtime.backends import choose
+    from cstm.runtime.bundle import Bundle
+
+    bundle = Bundle(arguments.bundle)
+    for name in arguments.backends or ():
+        choose(bundle, name)
+    console = Console(stderr=True)
+    with console.status("comparing with PyTorch") as status:
+        report = lambda row: status.update(f"{row.backend} {row.precision} {row.part}")  # noqa: E731
+        rows, reasons = parity(bundle, arguments.backends, arguments.precisions, report)
+    Console(width=None if sys.stdout.isatty() else 140).print(table(rows))
+    for name, reason in reasons.items():
+        print(f"left out {name}: {reason}")
+    if arguments.json:
+        with atomic_path(arguments.json) as temporary:
+            temporary.write_text(json.dumps(to_json(rows), indent=1), encoding="utf-8")
+    if not rows:
+        raise MissingDependencyError("no backend and precision to compare; see cstm doctor")
+    failed = sum(not row.passed for row in rows)
+    print(f"{len(rows) - failed} of {len(rows)} within tolerance")
+    return 1 if failed else 0
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from cstm.runtime import doctor
+
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    for name, value in doctor.machine().items():
+        console.print(f"{name}: {value}", highlight=False)
+    console.print(doctor.backend_table())
+    console.print(doctor.tool_table())
+    return 0
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} of {task.total} frames"))
+    console = Console(stderr=True)
+    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not 1 or more")
+    return value
+
+
+def _fail(message) -> int:
+    print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""A checkpoint -> a bundle: ONNX per component, FP16, engines, each verified. Also `cstm build`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from cstm.errors import CSTMError
+from cstm.models.config import PRESETS
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line of the build."""
+    parser.add_argument(
+        "--checkpoint", type=Path, help="our .safetensors or the authors' .pth; default: the shipped one"
+    )
+    parser.add_argument("--preset", choices=PRESETS, help="without a checkpoint: this network, with seeded weights")
+    parser.add_argument("--output", type=Path, help="the bundle's folder; default build/<preset>")
+    parser.add_argument("--precision", nargs="+", choices=("fp32", "fp16"), default=["fp32", "fp16"])
+    parser.add_argument("--backend", choices=("auto", "tensorrt", "tensorrt_rtx", "none"), default="auto")
+    parser.add_argument("--max-batch", type=int, default=4, metavar="N", help="most sentences in one inference")
+    parser.add_argument("--glove", type=Path, help="GloVe's text file, for a checkpoint whose text encoder is the GRU")
+    parser.add_argument("--tokenizer", type=Path, help="a tokenizer.json, for a checkpoint with a tokenizer of its own")
+    parser.add_argument("--force", action="store_true", help="redo every step")
+
+
+def run(arguments: argparse.Namespace, console: Console | None = None) -> Path:
+    """Build as the command line says; the bundle's path."""
+    from cstm.export.builder import BuildBundle, BuildOptions
+    from cstm.export.sources import Source
+
+    source = Source(arguments.checkpoint, arguments.preset, arguments.glove, arguments.tokenizer)
+    if arguments.max_batch < 1:
+        raise CSTMError(f"--max-batch {arguments.max_batch}: must be 1 or more")
+    options = BuildOptions(
+        source=source,
+        output=(arguments.output or Path("build") / source.name()).resolve(),
+        precisions=tuple(p for p in ("fp32", "fp16") if p in arguments.precision),
+        backend=arguments.backend,
+        max_batch=arguments.max_batch,
+        force=arguments.force,
+    )
+    return BuildBundle(options, console)()
+
+
+def main() -> int:
+    """The script's entry: 0, or 2 after one line that says what to do."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_arguments(parser)
+    try:
+        print(run(parser.parse_args()))
+    except CSTMError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,238 @@
+"""A checkpoint -> a bundle: ONNX per component, FP16, engines, each verified."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from cstm.calibration.inputs import component_inputs, real_samples
+from cstm.data.samples import DEMO_SENTENCES, DEMO_VIDEO
+from cstm.errors import CSTMError, ParityError
+from cstm.export import engines, publish, sources
+from cstm.export.half import convert_to_fp16
+from cstm.export.macs import count_macs
+from cstm.export.steps import Steps, code_fingerprint
+from cstm.export.to_onnx import export_component
+from cstm.export.verify import verify_declaration, verify_values
+from cstm.files import atomic_path
+from cstm.models.contract import MASK_LOGITS, chain_inputs, contract
+from cstm.runtime.backends.onnxruntime import OnnxRuntimeSession
+from cstm.runtime.backends.torch import TorchSession
+from cstm.runtime.bundle import CHECKPOINT, GOLDEN, TOKENIZER, WORD_VECTORS_FILE, engine_file, onnx_file
+from cstm.runtime.chain import Chain
+from cstm.runtime.text import SentenceReader
+from cstm.runtime.tolerance import Difference
+
+SAMPLES = 3
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What to build. backend: "auto", "tensorrt", "tensorrt_rtx", or "none" for ONNX alone."""
+
+    source: sources.Source
+    output: Path
+    precisions: tuple[str, ...] = ("fp32", "fp16")
+    backend: str = "auto"
+    max_batch: int = 4
+    force: bool = False
+
+
+class BuildBundle:
+    """Configured here, built by calling. Work goes to a hidden folder beside the output, which makes it resumable;
+    the output itself appears, or is replaced, only when every check has passed."""
+
+    def __init__(self, options: BuildOptions, console: Console | None = None):
+        self.options = options
+        self.console = console or Console(stderr=True)
+        self.module = None if options.backend == "none" else engines.engine_module(options.backend)
+        publish.check_replaceable(options.output)
+        self.folder = options.output.parent / f".{options.output.name}.work"
+        self.steps = Steps(self.folder, options.force)
+        self.code = code_fingerprint("models", "export", "calibration", "runtime")
+        self.rows: list[dict] = []
+        self.files = [CHECKPOINT, TOKENIZER, GOLDEN]
+
+    def __call__(self) -> Path:
+        """Build; the output's path. CSTMError says what failed; the old output then stays."""
+        self._step("checkpoint", {"source": self.options.source.fingerprint()}, [CHECKPOINT], self._write_checkpoint)
+        self.config = sources.read_config(self.folder / CHECKPOINT)
+        self.components = contract(self.config)
+        with self._progress() as self.progress:
+            self.task = self.progress.add_task("", total=2 + len(self.components) * self._columns())
+            self._make_text_files()
+            self._make_samples()
+            for name in self.components:
+                self._make_onnx(name)
+            if "fp16" in self.options.precisions:
+                for name in self.components:
+                    self._make_fp16(name)
+            parity = [self._check_chain(precision) for precision in self.options.precisions]
+            built = [self._make_engine(p, n) for p in self.options.precisions for n in self.components if self.module]
+        manifest = publish.manifest(self, parity, [entry for entry in built if entry])
+        publish.publish(self.folder, self.files, manifest, self.options.output)
+        self.console.print(publish.table(self.rows))
+        return self.options.output
+
+    @cached_property
+    def reference(self) -> Chain:
+        """The PyTorch components as a chain; loaded only when a step needs it."""
+        from cstm.models.checkpoint import load_checkpoint
+        from cstm.models.components import component_modules
+
+        modules = component_modules(load_checkpoint(self.folder / CHECKPOINT))
+        return Chain(self.config, {n: TorchSession(self.components[n], m) for n, m in modules.items()})
+
+    @cached_property
+    def samples(self) -> dict[str, np.ndarray]:
+        """Real inputs of the chain, a few samples stacked."""
+        with np.load(self.folder / "samples.npz") as arrays:
+            return dict(arrays)
+
+    @cached_property
+    def component_samples(self) -> dict[str, dict[str, np.ndarray]]:
+        """Real inputs of every component."""
+        return dict(component_inputs(self.reference, self.samples))
+
+    def _columns(self) -> int:
+        return len(self.options.precisions) * (2 if self.module else 1) + ("fp32" not in self.options.precisions)
+
+    def _progress(self) -> Progress:
+        columns = (SpinnerColumn(), TextColumn("{task.description:34}"), BarColumn(), MofNCompleteColumn())
+        return Progress(*columns, TimeElapsedColumn(), console=self.console, transient=True)
+
+    def _step(self, name: str, inputs: dict, outputs: list[str], action: Callable[[], dict | None]) -> dict:
+        return self.steps.run(name, inputs | {"code": self.code}, outputs, action)
+
+    def _shown_step(self, label: str, *args) -> dict:
+        self.progress.update(self.task, description=label)
+        info = self._step(*args)
+        self.progress.advance(self.task)
+        return info
+
+    def _write_checkpoint(self) -> None:
+        from cstm.models.checkpoint import save_checkpoint
+
+        with self.console.status("loading the checkpoint"):
+            save_checkpoint(self.options.source.load(), self.folder / CHECKPOINT)
+
+    def _make_text_files(self) -> None:
+        source, outputs = self.options.source, [TOKENIZER]
+        if self.config.text == "gru":
+            outputs.append(WORD_VECTORS_FILE)
+            self.files.append(WORD_VECTORS_FILE)
+        inputs = {"text": source.text_fingerprint(), "config": self.config.to_dict()}
+        self._shown_step(
+            "tokenizer", "text", inputs, outputs, lambda: source.write_text_files(self.config, self.folder)
+        )
+
+    def _make_samples(self) -> None:
+        inputs = {"checkpoint": self.steps.digest(CHECKPOINT), "text": self.steps.digest(TOKENIZER)}
+        if self.config.text == "gru":
+            inputs["vectors"] = self.steps.digest(WORD_VECTORS_FILE)
+        self._shown_step("real inputs", "samples", inputs, ["samples.npz", GOLDEN], self._write_samples)
+
+    def _write_samples(self) -> None:
+        vectors = np.load(self.folder / WORD_VECTORS_FILE) if self.config.text == "gru" else None
+        reader = SentenceReader(self.config, self.folder / TOKENIZER, vectors)
+        samples = real_samples(self.config, reader, DEMO_VIDEO, list(DEMO_SENTENCES), SAMPLES)
+        golden = {spec.name: samples[spec.name][:1] for spec in chain_inputs(self.config)}
+        golden[MASK_LOGITS] = self.reference(golden)
+        for name, arrays in (("samples.npz", samples), (GOLDEN, golden)):
+            with atomic_path(self.folder / name) as temporary:
+                np.savez(temporary, **arrays)
+
+    def _make_onnx(self, name: str) -> None:
+        file = onnx_file(name, "fp32")
+        inputs = {"checkpoint": self.steps.digest(CHECKPOINT)}
+        info = self._shown_step(f"{name} to ONNX", file, inputs, [file], lambda: self._write_onnx(name, file))
+        if "fp32" in self.options.precisions:
+            self._add_row(name, "fp32", "onnx", file, info)
+
+    def _write_onnx(self, name: str, file: str) -> dict:
+        component, session = self.components[name], self.reference.sessions[name]
+        path = self.folder / file
+        export_component(session.module, component, path)
+        return self._verified(path, lambda: verify_values(path, component, session, "fp32", vocabulary=self.vocabulary))
+
+    @property
+    def vocabulary(self) -> int:
+        """Ids below this are safe to draw for the text encoder."""
+        return max(self.config.vocabulary, 2)
+
+    def _make_fp16(self, name: str) -> None:
+        source, file = onnx_file(name, "fp32"), onnx_file(name, "fp16")
+        inputs = {"onnx": self.steps.digest(source), "samples": self.steps.digest("samples.npz")}
+        info = self._shown_step(f"{name} to FP16", file, inputs, [file], lambda: self._write_fp16(name, source, file))
+        self._add_row(name, "fp16", "onnx", file, info)
+
+    def _write_fp16(self, name: str, source: str, file: str) -> dict:
+        component, session, real = self.components[name], self.reference.sessions[name], self.component_samples[name]
+        path = self.folder / file
+        convert_to_fp16(self.folder / source, real, path)
+        return self._verified(path, lambda: verify_values(path, component, session, "fp16", real))
+
+    def _verified(self, path: Path, compare: Callable[[], Difference]) -> dict:
+        """Facts about a model that passed its checks; a model that did not is removed."""
+        import onnx
+
+        try:
+            verify_declaration(path, self._component_of(path))
+            difference = compare()
+        except CSTMError:
+            path.unlink()
+            raise
+        model = onnx.load(path)
+        return {
+            "nodes": len(model.graph.node),
+            "macs": count_macs(model),
+            "error": {"absolute": difference.absolute, "relative": difference.relative},
+        }
+
+    def _component_of(self, path: Path):
+        return self.components[path.stem]
+
+    def _check_chain(self, precision: str) -> dict:
+        with np.load(self.folder / GOLDEN) as arrays:
+            golden = dict(arrays)
+        expected = golden.pop(MASK_LOGITS)
+        digests = {name: self.steps.digest(onnx_file(name, precision)) for name in self.components}
+
+        def compare():
+            sessions = {
+                name: OnnxRuntimeSession(component, self.folder / onnx_file(name, precision))
+                for name, component in self.components.items()
+            }
+            with Chain(self.config, sessions) as chain:
+                difference = Difference.between(chain(golden), expected)
+            if not difference.within(precision):
+                raise ParityError(f"the whole chain in {precision} differs from PyTorch: {difference.shown(precision)}")
+            return {"absolute": difference.absolute, "relative": difference.relative}
+
+        self.progress.update(self.task, description=f"the chain in {precision}")
+        info = self._step(f"chain {precision}", digests | {"golden": self.steps.digest(GOLDEN)}, [], compare)
+        return {"backend": "onnxruntime", "precision": precision, **info}
+
+    def _make_engine(self, precision: str, name: str) -> dict:
+        source, file = onnx_file(name, precision), engine_file(name, precision, self.module)
+        made_by = engines.origin(self.module)
+        options = engines.EngineOptions(self.module, self.options.max_batch)
+        build = engines.BuildEngine(
+            self.folder / source, self.components[name], options, self.folder / f"timing_{self.module}.cache"
+        )
+        inputs = {"onnx": self.steps.digest(source), "max_batch": self.options.max_batch} | made_by
+        label = f"{name} {precision} {self.module} engine"
+        info = self._shown_step(label, file, inputs, [file], lambda: build(self.folder / file))
+        self._add_row(name, precision, self.module, file, info)
+        return {"component": name, "precision": precision, "module": self.module, "file": file} | made_by
+
+    def _add_row(self, name: str, precision: str, kind: str, file: str, info: dict) -> None:
+        self.files.append(file)
+        row = {"component": name, "precision": precision, "kind": kind, "bytes": (self.folder / file).stat().st_size}
+        self.rows.append(row | info)

@@ -1,0 +1,108 @@
+"""ONNX -> TensorRT engine, by Polygraphy, for `tensorrt` (needs a GPU) and `tensorrt_rtx` (needs none).
+
+Each build runs in a process of its own: Polygraphy takes one TensorRT a process, memory goes back at the end, and an
+abort inside TensorRT becomes an error here. `python -m cstm.export.engines REQUEST.json` is that process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from importlib import metadata, util
+from pathlib import Path
+
+from cstm.errors import EngineError, MissingDependencyError
+from cstm.files import atomic_path
+from cstm.models.contract import Component
+from cstm.runtime.backends.tensorrt import EXTRAS, PACKAGES
+from cstm.runtime.device_array import cuda_device
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """module: "tensorrt" or "tensorrt_rtx". max_batch: largest batch; engines are tuned for 1."""
+
+    module: str
+    max_batch: int = 4
+
+
+class BuildEngine:
+    """Configured here, built by calling: one strongly typed engine, whose precision is what the ONNX types say."""
+
+    def __init__(self, onnx_path: Path, component: Component, options: EngineOptions, timing_cache: Path):
+        self.onnx_path, self.component = Path(onnx_path), component
+        self.options, self.timing_cache = options, Path(timing_cache)
+
+    def __call__(self, target: str | Path) -> None:
+        """Build and write to `target`, atomically. EngineError with TensorRT's last lines when it fails."""
+        with atomic_path(target) as temporary, tempfile.TemporaryDirectory() as folder:
+            profile = {
+                spec.name: [spec.with_batch(batch) for batch in (1, 1, self.options.max_batch)]
+                for spec in self.component.inputs
+            }
+            request = asdict(self.options) | {
+                "onnx": str(self.onnx_path.resolve()),
+                "engine": str(temporary.resolve()),
+                "timing_cache": str(self.timing_cache.resolve()),
+                "profile": profile,
+            }
+            file = Path(folder) / "request.json"
+            file.write_text(json.dumps(request), encoding="utf-8")
+            command = [sys.executable, "-m", "cstm.export.engines", str(file)]
+            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+            if done.returncode != 0 or not temporary.stat().st_size:
+                said = " | ".join((done.stdout + done.stderr).strip().splitlines()[-3:])
+                raise EngineError(f"{self.component.name}: {self.options.module} could not build the engine: {said}")
+
+
+def engine_module(requested: str = "auto") -> str | None:
+    """The TensorRT to build for: "tensorrt" where it is installed with a GPU, else "tensorrt_rtx", else None.
+
+    A named module must be usable: MissingDependencyError says what is missing.
+    """
+    problems = {module: _problem(module) for module in PACKAGES}
+    if requested == "auto":
+        return next((module for module, problem in problems.items() if problem is None), None)
+    if problems[requested]:
+        raise MissingDependencyError(f"{requested}: {problems[requested]}")
+    return requested
+
+
+def origin(module: str) -> dict:
+    """What an engine is tied to: TensorRT's version and, for data-centre TensorRT, the GPU's name."""
+    return {"tensorrt": metadata.version(PACKAGES[module]), "gpu": cuda_device() if module == "tensorrt" else None}
+
+
+def _problem(module: str) -> str | None:
+    if util.find_spec(module) is None:
+        return f'{PACKAGES[module]} is not installed; pip install "cstm[{EXTRAS[module]}]"'
+    if module == "tensorrt" and cuda_device() is None:
+        return "TensorRT builds on the GPU that it will run on, and there is none here; use --backend tensorrt_rtx"
+    return None
+
+
+def _build(request: dict) -> None:
+    os.environ["POLYGRAPHY_USE_TENSORRT_RTX"] = "1" if request["module"] == "tensorrt_rtx" else "0"
+    from polygraphy.backend.trt import (
+        CreateConfig,
+        EngineBytesFromNetwork,
+        NetworkFromOnnxPath,
+        Profile,
+    )
+
+    profile = Profile()
+    for name, shapes in request["profile"].items():
+        profile.add(name, *map(tuple, shapes))
+    cache = request["timing_cache"]
+    config = CreateConfig(profiles=[profile], load_timing_cache=cache if Path(cache).is_file() else None)
+    network = NetworkFromOnnxPath(request["onnx"], strongly_typed=True)
+    engine = EngineBytesFromNetwork(network, config, save_timing_cache=cache)()
+    Path(request["engine"]).write_bytes(bytes(engine))
+
+
+if __name__ == "__main__":
+    _build(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))

@@ -1,0 +1,52 @@
+"""FP32 ONNX -> FP16 ONNX by ModelOpt AutoCast, on real inputs of the component; names and I/O types stay."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from cstm.export.to_onnx import OPSET, slim
+from cstm.files import atomic_path
+
+# CMAM's normalisation over the words: its smallest norm, 1e-12, is zero in FP16, and its tensors are tiny.
+KEPT_IN_FP32 = ["ReduceL2", "Clip", "Div", "Softmax", "Expand"]
+
+
+def convert_to_fp16(source: str | Path, inputs: dict[str, np.ndarray], target: str | Path) -> None:
+    """Write `source` with FP16 inside to `target`, atomically.
+
+    inputs: real inputs of the component, any batch; operators whose values on them exceed FP16's range with a margin
+    stay in FP32.
+    """
+    from modelopt.onnx.autocast import convert_to_mixed_precision
+
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        samples = Path(folder) / "inputs.npz"
+        np.savez(samples, **inputs)
+        model = convert_to_mixed_precision(
+            str(source),
+            "fp16",
+            op_types_to_exclude=KEPT_IN_FP32,
+            keep_io_types=True,
+            calibration_data=str(samples),
+            opset=OPSET,
+        )
+    model = slim(model)
+    onnx.checker.check_model(model)
+    with atomic_path(target) as temporary:
+        onnx.save(model, temporary)
+
+
+@contextlib.contextmanager
+def _quiet():
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(previous)

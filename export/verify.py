@@ -1,0 +1,75 @@
+"""Is a file the component that the contract declares? Names, axes, shapes, then values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from cstm.errors import ContractError, ParityError
+from cstm.export.to_onnx import random_tensor
+from cstm.models.contract import BATCH, Component, TensorSpec
+from cstm.runtime.backends.onnxruntime import OnnxRuntimeSession
+from cstm.runtime.session import Session
+from cstm.runtime.tolerance import Difference
+
+ELEMENT_TYPES = {"float32": onnx.TensorProto.FLOAT, "int64": onnx.TensorProto.INT64, "uint8": onnx.TensorProto.UINT8}
+
+
+def verify_declaration(path: str | Path, component: Component) -> None:
+    """ContractError unless the file's inputs and outputs have the declared names, axes, shapes and types."""
+    graph = onnx.load(path, load_external_data=False).graph
+    for kind, specs, values in (
+        ("inputs", component.inputs, graph.input),
+        ("outputs", component.outputs, graph.output),
+    ):
+        names = [value.name for value in values]
+        if names != [spec.name for spec in specs]:
+            raise ContractError(f"{path}: {kind} are {names}, expected {[spec.name for spec in specs]}")
+        for spec, value in zip(specs, values, strict=True):
+            _verify_tensor(path, spec, value.type.tensor_type)
+
+
+def verify_values(
+    path: str | Path,
+    component: Component,
+    reference: Session,
+    precision: str,
+    inputs: dict[str, np.ndarray] | None = None,
+    vocabulary: int = 2,
+) -> Difference:
+    """The file's outputs on ONNX Runtime against `reference`; ParityError where they are not within tolerance.
+
+    inputs: real ones; None draws fresh random ones, of batch 1 and of batch 3.
+    """
+    rng = np.random.default_rng()
+    cases = [inputs] if inputs is not None else [_random_inputs(component, batch, rng, vocabulary) for batch in (1, 3)]
+    found = {spec.name: [] for spec in component.outputs}
+    with OnnxRuntimeSession(component, path) as session:
+        for case in cases:
+            actual, expected = session.run(case), reference.run(case)
+            for name, differences in found.items():
+                differences.append(Difference.between(actual[name], expected[name]))
+    for name, differences in found.items():
+        for difference in differences:
+            if not difference.within(precision):
+                raise ParityError(
+                    f"{path}: {name} differs from PyTorch by {difference.shown(precision)} in {precision};"
+                    " the export is not faithful and was not kept"
+                )
+    return Difference.worst([d for differences in found.values() for d in differences])
+
+
+def _random_inputs(component: Component, batch: int, rng: np.random.Generator, vocabulary: int) -> dict:
+    return {spec.name: random_tensor(spec, batch, rng, vocabulary) for spec in component.inputs}
+
+
+def _verify_tensor(path, spec: TensorSpec, tensor: onnx.TypeProto.Tensor) -> None:
+    axes = [dim.dim_param or dim.dim_value for dim in tensor.shape.dim]
+    if not axes or axes[0] != BATCH:
+        raise ContractError(f"{path}: the first axis of {spec.name} is {axes[:1]}, expected a dynamic batch")
+    if tuple(axes[1:]) != spec.shape:
+        raise ContractError(f"{path}: {spec.name} has axes {axes[1:]}, expected {list(spec.shape)}")
+    if tensor.elem_type != ELEMENT_TYPES[spec.dtype]:
+        raise ContractError(f"{path}: {spec.name} is of type {tensor.elem_type}, expected {spec.dtype}")

@@ -1,0 +1,106 @@
+"""ONNX Runtime: on the CPU, and through its CUDA and TensorRT providers."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from cstm.errors import EngineError, MissingDependencyError
+from cstm.models.contract import Component, contract
+from cstm.runtime.backends import Backend
+from cstm.runtime.bundle import Bundle, onnx_file
+from cstm.runtime.device_array import NO_GPU, cuda_device
+from cstm.runtime.session import Session
+
+PROVIDERS = {
+    "onnxruntime": "CPUExecutionProvider",
+    "onnxruntime-cuda": "CUDAExecutionProvider",
+    "onnxruntime-tensorrt": "TensorrtExecutionProvider",
+}
+
+
+class OnnxRuntimeSession(Session):
+    """Runs one ONNX file with one provider. EngineError when the provider does not take it."""
+
+    def __init__(self, specs: Component, path: str | Path, provider: str = "CPUExecutionProvider"):
+        super().__init__(specs)
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        try:
+            self.session = onnxruntime.InferenceSession(str(path), options, providers=_with_options(provider))
+        except Exception as error:  # its own exceptions share no base class
+            raise EngineError(f"{path}: ONNX Runtime cannot load it ({str(error).splitlines()[0]})") from error
+        if self.session.get_providers()[0] != provider:
+            raise EngineError(f"{path}: ONNX Runtime fell back from {provider}; run cstm doctor")
+
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """As Session.run."""
+        self.specs.check_inputs(inputs)
+        names = [spec.name for spec in self.specs.outputs]
+        return dict(zip(names, self.session.run(names, inputs), strict=True))
+
+    def close(self) -> None:
+        """As Session.close."""
+        self.session = None
+
+
+class OnnxRuntimeBackend(Backend):
+    """FP32 and FP16 ONNX as they are. On the CPU, FP16 operators without a kernel compute in FP32 between casts."""
+
+    def __init__(self, name: str):
+        super().__init__(name)
+        # CPU and GPU builds are two distributions of one module; the GPU build runs on the CPU as well.
+        self.package, self.extra = "onnxruntime", "cpu"
+        if name != "onnxruntime" or (self.version() is None and _installed("onnxruntime-gpu")):
+            self.package, self.extra = "onnxruntime-gpu", "gpu"
+
+    def require(self, bundle: Bundle | None = None) -> None:
+        """As Backend.require."""
+        super().require(bundle)
+        import onnxruntime
+
+        provider = PROVIDERS[self.name]
+        if provider not in onnxruntime.get_available_providers():
+            raise MissingDependencyError(
+                f"{self.name}: this onnxruntime lacks {provider}; onnxruntime and onnxruntime-gpu overwrite each other,"
+                " keep the one you need"
+            )
+        if provider != "CPUExecutionProvider" and cuda_device() is None:
+            raise MissingDependencyError(f"{self.name}: {NO_GPU}")
+
+    def precisions(self, bundle: Bundle) -> tuple[str, ...]:
+        """As Backend.precisions."""
+        offered = [p for p in ("fp32", "fp16") if p in bundle.precisions]
+        return tuple(offered if self.name == "onnxruntime" else offered[::-1])
+
+    def open_component(self, bundle: Bundle, component: str, precision: str) -> Session:
+        """As Backend.open_component."""
+        path = bundle.file(onnx_file(component, precision))
+        return OnnxRuntimeSession(contract(bundle.config)[component], path, PROVIDERS[self.name])
+
+
+def _installed(package: str) -> bool:
+    try:
+        return bool(metadata.version(package))
+    except metadata.PackageNotFoundError:
+        return False
+
+
+def _with_options(provider: str) -> list:
+    if provider == "CPUExecutionProvider":
+        return [provider]
+    import onnxruntime
+
+    onnxruntime.preload_dlls()
+    # FP32 means FP32: TF32 is off unless asked for.
+    options = {"use_tf32": 0} if provider == "CUDAExecutionProvider" else {}
+    return [(provider, options)]
+
+
+def make(name: str) -> Backend:
+    """The backend."""
+    return OnnxRuntimeBackend(name)

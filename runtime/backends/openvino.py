@@ -1,0 +1,63 @@
+"""OpenVINO on the CPU. Its precision is always set: left alone it computes in BF16 where the processor can."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from cstm.models.contract import Component, contract
+from cstm.runtime.backends import Backend
+from cstm.runtime.bundle import Bundle, onnx_file
+from cstm.runtime.session import Session
+
+# precision -> (the ONNX it starts from, OpenVINO's name for what it computes in, the CPU capability it needs)
+PRECISIONS = {"fp32": ("fp32", "f32", "FP32"), "bf16": ("fp32", "bf16", "BF16"), "fp16": ("fp16", "f16", "FP16")}
+
+
+class OpenVINOSession(Session):
+    """Runs one ONNX file on the CPU, computing in `precision`: fp32, bf16 or fp16."""
+
+    def __init__(self, specs: Component, path: str | Path, precision: str = "fp32"):
+        super().__init__(specs)
+        hint = {"INFERENCE_PRECISION_HINT": PRECISIONS[precision][1], "PERFORMANCE_HINT": "LATENCY"}
+        self.request = _core().compile_model(_core().read_model(str(path)), "CPU", hint).create_infer_request()
+
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """As Session.run."""
+        self.specs.check_inputs(inputs)
+        self.request.infer({name: np.ascontiguousarray(array) for name, array in inputs.items()})
+        return {spec.name: self.request.get_tensor(spec.name).data.copy() for spec in self.specs.outputs}
+
+    def close(self) -> None:
+        """As Session.close."""
+        self.request = None
+
+
+class OpenVINOBackend(Backend):
+    """FP32 by default; BF16 from the FP32 model and FP16, only where the processor computes in them."""
+
+    package, extra = "openvino", "cpu"
+
+    def precisions(self, bundle: Bundle) -> tuple[str, ...]:
+        """As Backend.precisions."""
+        able = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        return tuple(p for p, (model, _, needs) in PRECISIONS.items() if model in bundle.precisions and needs in able)
+
+    def open_component(self, bundle: Bundle, component: str, precision: str) -> Session:
+        """As Backend.open_component."""
+        path = bundle.file(onnx_file(component, PRECISIONS[precision][0]))
+        return OpenVINOSession(contract(bundle.config)[component], path, precision)
+
+
+@lru_cache(maxsize=1)
+def _core():
+    import openvino
+
+    return openvino.Core()
+
+
+def make(name: str) -> Backend:
+    """The backend."""
+    return OpenVINOBackend(name)

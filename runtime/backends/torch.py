@@ -1,0 +1,65 @@
+"""PyTorch eager: the reference itself, from the bundle's checkpoint."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from cstm.models.contract import Component, contract
+from cstm.runtime.backends import Backend
+from cstm.runtime.bundle import CHECKPOINT, Bundle
+from cstm.runtime.session import Session
+
+
+class TorchSession(Session):
+    """Runs a component's module in FP32, on the device of its weights."""
+
+    def __init__(self, specs: Component, module):
+        super().__init__(specs)
+        self.module = module
+
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """As Session.run."""
+        import torch
+
+        self.specs.check_inputs(inputs)
+        device = next(self.module.parameters()).device
+        with torch.inference_mode():
+            tensors = [torch.from_numpy(np.ascontiguousarray(inputs[s.name])).to(device) for s in self.specs.inputs]
+            outputs = self.module(*tensors)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        return {spec.name: out.cpu().numpy() for spec, out in zip(self.specs.outputs, outputs, strict=True)}
+
+
+class TorchBackend(Backend):
+    """PyTorch in FP32, on the GPU where there is one."""
+
+    package, extra = "torch", "export"
+
+    def precisions(self, bundle: Bundle) -> tuple[str, ...]:
+        """As Backend.precisions."""
+        return ("fp32",)
+
+    def open_component(self, bundle: Bundle, component: str, precision: str) -> Session:
+        """As Backend.open_component."""
+        return TorchSession(contract(bundle.config)[component], _modules(bundle.file(CHECKPOINT))[component])
+
+
+@lru_cache(maxsize=1)
+def _modules(checkpoint):
+    import torch
+
+    from cstm.models.checkpoint import load_checkpoint
+    from cstm.models.components import component_modules
+
+    model = load_checkpoint(checkpoint)
+    if torch.cuda.is_available():
+        torch.backends.cudnn.allow_tf32 = False
+        model = model.cuda()
+    return component_modules(model)
+
+
+def make(name: str) -> Backend:
+    """The backend."""
+    return TorchBackend(name)

@@ -1,0 +1,127 @@
+"""A bundle on disk: manifest, components in every precision, engines, tokenizer, recorded inference."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from cstm.errors import BundleError
+from cstm.files import sha256
+from cstm.models.config import CSTMConfig
+from cstm.models.contract import MASK_LOGITS, chain_inputs, contract
+from cstm.runtime.text import SentenceReader
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+TOKENIZER, WORD_VECTORS_FILE, GOLDEN, CHECKPOINT = (
+    "tokenizer.json",
+    "word_vectors.npy",
+    "golden.npz",
+    "checkpoint.safetensors",
+)
+
+
+def onnx_file(component: str, precision: str) -> str:
+    """Where a bundle keeps a component's ONNX model, relative to its folder."""
+    return f"onnx/{precision}/{component}.onnx"
+
+
+def engine_file(component: str, precision: str, module: str) -> str:
+    """Where a bundle keeps a component's TensorRT engine, relative to its folder."""
+    return f"engines/{module}/{precision}/{component}.engine"
+
+
+def contract_record(config: CSTMConfig) -> list[dict]:
+    """The contract as JSON, recorded in manifests so that code with another contract refuses the bundle."""
+    return json.loads(json.dumps([asdict(component) for component in contract(config).values()]))
+
+
+class Bundle:
+    """A checked bundle. Opening checks the schema, the contract and that every file is there, whole; each file's hash
+    is checked when `file` first hands it out, so nothing unverified is ever used.
+
+    config: the network's. trained: whether masks mean anything. max_batch: most sentences in one inference.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.manifest = self._read_manifest()
+        try:
+            self.config = CSTMConfig.from_dict(self.manifest["config"])
+            self.provenance = self.manifest["provenance"]
+            self.max_batch = int(self.manifest["max_batch"])
+            same = self.manifest["contract"] == contract_record(self.config)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BundleError(
+                f"{self.path}: the manifest is not understood ({error}); rebuild with cstm build"
+            ) from error
+        if not same:
+            raise BundleError(f"{self.path}: built for another contract between components; rebuild with cstm build")
+        self._check_files()
+        self._verified: set[str] = set()
+
+    @property
+    def trained(self) -> bool:
+        """Whether the weights were learnt."""
+        return bool(self.provenance.get("trained"))
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Precisions whose ONNX models the bundle holds."""
+        return tuple(self.manifest["precisions"])
+
+    def engines(self, module: str, precision: str) -> dict[str, dict] | None:
+        """The engines of one TensorRT module and precision by component; None unless there is one for each."""
+        found = {
+            entry["component"]: entry
+            for entry in self.manifest["engines"]
+            if (entry["module"], entry["precision"]) == (module, precision)
+        }
+        return found if set(found) == set(contract(self.config)) else None
+
+    def file(self, name: str) -> Path:
+        """The path of a file of the bundle whose hash agrees with the manifest. BundleError otherwise."""
+        if name not in self.manifest["files"]:
+            raise BundleError(f"{self.path}: holds no {name}; rebuild with cstm build")
+        path = self.path / name
+        if name not in self._verified:
+            if sha256(path) != self.manifest["files"][name]["sha256"]:
+                raise BundleError(f"{path}: altered since the bundle was built; rebuild it or copy it again")
+            self._verified.add(name)
+        return path
+
+    @cached_property
+    def reader(self) -> SentenceReader:
+        """The reader of sentences for this network."""
+        vectors = np.load(self.file(WORD_VECTORS_FILE)) if self.config.text == "gru" else None
+        return SentenceReader(self.config, self.file(TOKENIZER), vectors)
+
+    def golden(self) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """The recorded inference: the chain's inputs by name, and PyTorch's mask logits [B,1,R,R] for them."""
+        with np.load(self.file(GOLDEN)) as arrays:
+            return {spec.name: arrays[spec.name] for spec in chain_inputs(self.config)}, arrays[MASK_LOGITS]
+
+    def _read_manifest(self) -> dict:
+        path = self.path / MANIFEST
+        if not path.is_file():
+            raise BundleError(f"{self.path}: not a bundle (no {MANIFEST}); make one with cstm build")
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            schema = manifest["schema"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise BundleError(f"{path}: not a bundle's manifest ({error}); rebuild with cstm build") from error
+        if schema != SCHEMA:
+            raise BundleError(f"{path}: schema {schema}, this version reads {SCHEMA}; rebuild with cstm build")
+        return manifest
+
+    def _check_files(self) -> None:
+        for name, record in self.manifest["files"].items():
+            path = self.path / name
+            if not path.is_file():
+                raise BundleError(f"{path}: missing from the bundle; rebuild it or copy it again")
+            if path.stat().st_size != record["bytes"]:
+                raise BundleError(f"{path}: altered since the bundle was built; rebuild it or copy it again")

@@ -1,0 +1,54 @@
+"""What this machine can run, which versions, and what to install for more."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+
+from rich.table import Table
+
+from cstm.runtime.backends import MODULES, backend
+from cstm.runtime.device_array import cuda_device
+
+TOOLS = {
+    "cstm build": ("torch", "onnx", "onnxscript", "onnxslim", "nvidia-modelopt", "polygraphy", "onnxruntime"),
+    "engines without a GPU": ("tensorrt-rtx-cu13",),
+    "engines on this GPU": ("tensorrt", "cuda-core"),
+}
+
+
+def machine() -> dict[str, str]:
+    """The machine in words."""
+    return {
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "GPU": cuda_device() or "none that CUDA can use",
+    }
+
+
+def backend_table() -> Table:
+    """Each backend in the order in which "auto" tries them: its version, and whether it runs or what it lacks."""
+    shown = Table("backend", "version", "state", title="cstm segment can run on")
+    for name in MODULES:
+        found = backend(name)
+        problem = found.problem()
+        shown.add_row(name, found.version() or "", f"[yellow]{_plain(problem)}" if problem else "[green]ready")
+    return shown
+
+
+def tool_table() -> Table:
+    """What the other commands need, and the versions found."""
+    shown = Table("for", "package", "version", title="other commands need")
+    for purpose, packages in TOOLS.items():
+        for package in packages:
+            try:
+                shown.add_row(purpose, package, metadata.version(package))
+            except metadata.PackageNotFoundError:
+                shown.add_row(purpose, package, "[yellow]not installed")
+    return shown
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")

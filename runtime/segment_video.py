@@ -1,0 +1,73 @@
+"""A segmented video on disk: the overlay, and the masks as COCO run lengths."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from cstm.errors import VideoError
+from cstm.files import atomic_path
+from cstm.runtime import rle
+from cstm.runtime.overlay import Overlay
+from cstm.runtime.segmenter import Segmenter
+from cstm.runtime.video import Video, VideoWriter
+
+UNTRAINED = "UNTRAINED WEIGHTS: these masks mean nothing"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written. broken: why the video broke off, or None."""
+
+    frames: int
+    broken: VideoError | None
+
+
+def segment_to_files(
+    segmenter: Segmenter,
+    video: Video,
+    sentences: list[str],
+    every: int = 1,
+    overlay: str | Path | None = None,
+    masks: str | Path | None = None,
+    report: Callable[[int], None] | None = None,
+) -> Written:
+    """Segment `video` and write the overlay video (mp4) and the masks (JSON), those that are asked for.
+
+    The JSON holds the video's size and rate, the sentences and, per frame, index, time in seconds, scores and COCO
+    run lengths. report: called with each finished frame's index. A video that breaks off is written up to there;
+    VideoError only when there was nothing to write.
+    """
+    frames, broken = [], None
+    results = segmenter.segment(video, sentences, every)
+    with ExitStack() as stack:
+        writer = stack.enter_context(VideoWriter(overlay, video.size, video.fps / every)) if overlay else None
+        painter = Overlay(sentences, note=None if segmenter.bundle.trained else UNTRAINED)
+        try:
+            for result in results:
+                if writer:
+                    writer.write(painter.draw(result.image, result.masks))
+                frames.append(_record(result) if masks else result.index)
+                if report:
+                    report(result.index)
+        except VideoError as error:
+            if not frames:
+                raise
+            broken = error
+    if masks:
+        head = {"size": list(video.size), "fps": video.fps, "sentences": sentences, "trained": segmenter.bundle.trained}
+        with atomic_path(masks) as temporary:
+            temporary.write_text(json.dumps(head | {"frames": frames}), encoding="utf-8")
+    return Written(len(frames), broken)
+
+
+def _record(result) -> dict:
+    return {
+        "index": result.index,
+        "time": round(result.time, 6),
+        "scores": [round(float(score), 6) for score in result.scores],
+        "masks": [rle.encode(mask) for mask in result.masks],
+    }

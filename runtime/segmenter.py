@@ -1,0 +1,134 @@
+"""A bundle, a video and sentences -> masks."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cstm.errors import ParityError, QueryError
+from cstm.models.contract import CLIP, FRAME, chain_inputs
+from cstm.runtime.backends import choose
+from cstm.runtime.bundle import Bundle
+from cstm.runtime.chain import Chain
+from cstm.runtime.postprocess import masks, probabilities, scores
+from cstm.runtime.preprocess import clip_windows
+from cstm.runtime.text import Query
+from cstm.runtime.tolerance import Difference
+from cstm.runtime.video import Video, open_video
+
+
+class UntrainedWarning(UserWarning):
+    """The bundle's weights were not learnt: its masks mean nothing."""
+
+
+class UnknownWordWarning(UserWarning):
+    """A sentence holds words that the network has never seen; it reads them as one and the same unknown word."""
+
+
+@dataclass(frozen=True)
+class FrameMasks:
+    """What was found in one frame.
+
+    index: the frame's number from 0. time: seconds from the video's start. image: RGB uint8 [H,W,3].
+    masks: bool [Q,H,W], one per sentence, of the video's size. scores: float32 [Q], each mask's highest probability.
+    """
+
+    index: int
+    time: float
+    image: np.ndarray
+    masks: np.ndarray
+    scores: np.ndarray
+
+
+class Segmenter:
+    """A loaded bundle, ready for videos. A context manager; not for use by several threads at once.
+
+    bundle: a bundle's folder. backend: "auto", or a name of `cstm doctor`'s list, which then works or raises.
+    precision: "fp32", "fp16" or "bf16"; None takes the backend's default.
+
+    On loading, the chain's answer to the bundle's recorded input is compared with the recorded one: ParityError when
+    they differ. Also BundleError, EngineError, MissingDependencyError. Warns (UntrainedWarning) of random weights.
+    """
+
+    def __init__(self, bundle: str | Path | Bundle, backend: str = "auto", precision: str | None = None):
+        self.bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle)
+        self.config = self.bundle.config
+        self.backend, self.precision, self.reason = choose(self.bundle, backend, precision)
+        self.chain = Chain(self.config, self.backend.open(self.bundle, self.precision))
+        try:
+            self._check_golden()
+        except BaseException:
+            self.close()
+            raise
+        if not self.bundle.trained:
+            warnings.warn("the bundle holds untrained weights: its masks mean nothing", UntrainedWarning, stacklevel=2)
+
+    def segment(self, video, sentences: str | list[str], every: int = 1) -> Iterator[FrameMasks]:
+        """The masks of every `every`-th frame, frame by frame, while the video is read.
+
+        video: a path, a folder of frames, an iterable of RGB uint8 arrays [H,W,3], or an open Video.
+        sentences: one or several; each is read, and its language plan made, once.
+        QueryError or VideoError at once when they cannot be read; VideoError after the last readable frame when the
+        video breaks off.
+        """
+        queries = self.queries(sentences)
+        if every < 1:
+            raise QueryError(f"every={every}: must be 1 or more")
+        opened = video if isinstance(video, Video) else open_video(video)
+        return self._frames(opened, self._plans(queries), every)
+
+    def queries(self, sentences: str | list[str]) -> list[Query]:
+        """The sentences as the network reads them; warns (UnknownWordWarning) of words it has never seen."""
+        sentences = [sentences] if isinstance(sentences, str) else list(sentences)
+        if not sentences:
+            raise QueryError("no sentence given; describe an actor, such as 'the dog on the left'")
+        queries = [self.bundle.reader(sentence) for sentence in sentences]
+        for query in queries:
+            if query.unknown:
+                unknown = ", ".join(query.unknown)
+                warnings.warn(f"{query.sentence!r}: unknown words: {unknown}", UnknownWordWarning, stacklevel=3)
+        return queries
+
+    def close(self) -> None:
+        """Release the sessions."""
+        self.chain.close()
+
+    def __enter__(self) -> Segmenter:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def _plans(self, queries: list[Query]) -> list[tuple[int, dict]]:
+        """Sentences in batches of at most `max_batch`: how many, and their language plan."""
+        batches = [queries[i : i + self.bundle.max_batch] for i in range(0, len(queries), self.bundle.max_batch)]
+        return [
+            (len(batch), self.chain.plan({k: np.concatenate([q.inputs[k] for q in batch]) for k in batch[0].inputs}))
+            for batch in batches
+        ]
+
+    def _frames(self, video: Video, plans: list[tuple[int, dict]], every: int) -> Iterator[FrameMasks]:
+        wanted = {spec.name for spec in chain_inputs(self.config)}
+        with video:
+            for frame, pixels, clip in clip_windows(video, self.config.size, self.config.frames, every):
+                given = {name: array for name, array in ((FRAME, pixels), (CLIP, clip)) if name in wanted}
+                logits = [
+                    self.chain.mask_logits({k: np.repeat(a[None], count, axis=0) for k, a in given.items()}, plan)
+                    for count, plan in plans
+                ]
+                likely = probabilities(np.concatenate(logits))
+                found = masks(likely, frame.image.shape[:2], self.config.mask_rule)
+                yield FrameMasks(frame.index, frame.time, frame.image, found, scores(likely))
+
+    def _check_golden(self) -> None:
+        inputs, expected = self.bundle.golden()
+        difference = Difference.between(self.chain(inputs), expected)
+        if not difference.within(self.precision):
+            raise ParityError(
+                f"{self.bundle.path}: {self.backend.name} in {self.precision} does not give the recorded masks"
+                f" ({difference.shown(self.precision)}); rebuild the bundle here, or try another backend or precision"
+            )
