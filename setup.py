@@ -8,27 +8,25 @@ FOLDERS = {"cstm": "cstm"} | {
     f"cstm.{name}": name.replace(".", "/")
     for name in ("models", "data", "runtime", "runtime.backends", "export", "calibration", "bench")
 }
-# numpy 2.2 is the last release for CPython 3.10.
 RUNTIME = ["numpy>=2.1,<3", "tokenizers>=0.21,<1", "av>=14,<19", "pillow>=11", "rich>=13"]
-CUDA = ["cuda-core>=1.0,<2", "cuda-python>=13,<14"]
 CPU = ["onnxruntime>=1.20", "openvino>=2025.0"]
+CUDA = ["cuda-core>=1.0,<2", "cuda-python>=13,<14"]
 RTX = ["tensorrt-rtx-cu13==1.7.1.116", *CUDA]
 GPU = ["tensorrt>=10.13", "onnxruntime-gpu>=1.20", *CUDA]
+TORCH = ["torch>=2.10", "safetensors>=0.5", "transformers>=5,<6"]
 EXPORT = [
-    "torch>=2.10",
-    "safetensors>=0.5",
-    "transformers>=5,<6",
+    *TORCH,
     "onnx>=1.19",
     "onnxscript>=0.5",
     "onnxslim>=0.1.70",
     "onnx-graphsurgeon>=0.6.1",
-    "onnxruntime>=1.20",
+    "polygraphy==0.53.6",
+    # ModelOpt's own [onnx] extra would put onnxruntime-gpu and CuPy over the CPU build; these are what it needs of it.
     "nvidia-modelopt==0.47.0",
     "onnxconverter-common>=1.16",
     "ml_dtypes>=0.5",
-    "polygraphy==0.53.6",
-    "cppimport",
-    "lief",
+    "cppimport>=22.8",
+    "lief>=0.16",
 ]
 TEST = ["pytest>=8", "hypothesis>=6", "ruff==0.17.6", "pycocotools>=2.0.8"]
 
@@ -44,12 +42,6 @@ setup(
     packages=list(FOLDERS),
     package_data={"cstm.data": ["demo/*", "words.txt"]},
     install_requires=RUNTIME,
-    extras_require={
-        "cpu": CPU,
-        "rtx": RTX,
-        "gpu": GPU,
-        "export": EXPORT,
-        "test": TEST,
-    },
+    extras_require={"cpu": CPU, "rtx": RTX, "gpu": GPU, "export": EXPORT, "train": TORCH, "test": TEST},
     entry_points={"console_scripts": ["cstm = cstm.cli:main"]},
 )

@@ -69,16 +69,29 @@ def seeded_tensor(name: str, shape: tuple[int, ...], seed: int = 0) -> np.ndarra
 def seeded(config: CSTMConfig, seed: int = 0) -> CSTM:
     """A network with random weights that are the same everywhere, in evaluation mode. Its masks mean nothing.
 
-    The heads' last convolutions are centred and scaled so that logits spread by about one, as trained ones do: parity
-    of logits that hardly vary would prove little.
+    The heads' last convolutions are scaled so that logits vary as trained ones do, around a clear "no": parity of
+    logits that hardly vary would prove little.
     """
     model = CSTM(config, provenance={"kind": "seeded", "seed": seed}).eval()
     tensors = {k: torch.from_numpy(seeded_tensor(k, tuple(v.shape), seed)) for k, v in model.state_dict().items()}
     model.load_state_dict(tensors)
-    with torch.no_grad():
-        for head in model.decoder.heads:
-            head[-1].weight.sub_(head[-1].weight.mean()).mul_(32)
+    _spread_logits(model)
     return model
+
+
+def _spread_logits(model: CSTM, mean: float = -3, deviation: float = 2) -> None:
+    """Scale the heads' last convolutions so that the logits of a random clip have this mean and deviation."""
+    config, rng = model.config, torch.Generator().manual_seed(0)
+    video = torch.rand(1, 3, config.frames, 128, 128, generator=rng)
+    if config.text == "gru":
+        text = torch.randn(1, config.max_words, config.word_vector_width, generator=rng)
+    else:
+        text = torch.arange(config.max_words)[None], torch.ones(1, config.max_words, dtype=torch.int64)
+    with torch.no_grad():
+        for head, response in zip(model.decoder.heads, model.response_maps(video, text), strict=True):
+            scale = deviation / response.std()
+            head[-1].weight.mul_(scale)
+            head[-1].bias.copy_((head[-1].bias - response.mean()) * scale + mean)
 
 
 def save_checkpoint(model: CSTM, path: str | Path) -> None:
@@ -179,7 +192,7 @@ def _load_torch(path: Path) -> dict[str, torch.Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0]
+        reason = next(iter(str(error).splitlines()), "it is cut short")
         raise CheckpointError(f"{path}: not a file of tensors that torch.load accepts ({reason})") from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]

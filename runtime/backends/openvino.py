@@ -1,4 +1,7 @@
-"""OpenVINO on the CPU. Its precision is always set: left alone it computes in BF16 where the processor can."""
+"""OpenVINO on the CPU. Its precision is always set: left alone it computes in BF16 where the processor can.
+
+In BF16 the text encoder stays in FP32: it runs once a sentence, and its rounding would reach every frame.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cstm.models.contract import Component, contract
+from cstm.models.contract import TEXT_ENCODER, Component, contract
 from cstm.runtime.backends import Backend
 from cstm.runtime.bundle import Bundle, onnx_file
 from cstm.runtime.session import Session
@@ -48,7 +51,8 @@ class OpenVINOBackend(Backend):
     def open_component(self, bundle: Bundle, component: str, precision: str) -> Session:
         """As Backend.open_component."""
         path = bundle.file(onnx_file(component, PRECISIONS[precision][0]))
-        return OpenVINOSession(contract(bundle.config)[component], path, precision)
+        computed = "fp32" if (component, precision) == (TEXT_ENCODER, "bf16") else precision
+        return OpenVINOSession(contract(bundle.config)[component], path, computed)
 
 
 @lru_cache(maxsize=1)

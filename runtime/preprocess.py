@@ -1,0 +1,66 @@
+"""From frames to what the encoders take. The only pre-processing: training, calibration and benchmarks call it too."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+import av
+import numpy as np
+
+from cstm.errors import VideoError
+from cstm.runtime.video import Frame
+
+STRIDE = 2
+
+
+def resize(image: np.ndarray, size: int) -> np.ndarray:
+    """RGB uint8 [H,W,3] -> uint8 [size,size,3]; bilinear, the aspect is not kept (as the authors do)."""
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+    return frame.reformat(size, size, format="rgb24", interpolation="BILINEAR").to_ndarray()
+
+
+def clip_indices(target: int, count: int | None, frames: int = 8, stride: int = STRIDE) -> list[int]:
+    """Numbers, from 0, of the frames in the clip around `target`, which is at index frames // 2.
+
+    target + stride * (k - frames // 2), held within the video of `count` frames (None: no end known). The authors'
+    loader starts the window at the video's first frame where it would start before it; that agrees from the ninth
+    frame on. Earlier, their middle frame is not the target; ours repeats the first frame, so masks fit their frame.
+    """
+    last = float("inf") if count is None else count - 1
+    return [int(min(max(target + stride * (k - frames // 2), 0), last)) for k in range(frames)]
+
+
+def clip_windows(
+    source: Iterable[Frame], size: int, frames: int = 8, every: int = 1
+) -> Iterator[tuple[Frame, np.ndarray, np.ndarray]]:
+    """(frame, its pixels uint8 [3,size,size], its clip uint8 [3,T,size,size]) for every `every`-th frame.
+
+    Holds only the frames that a window still needs. When the source breaks off (VideoError), the frames read so far
+    come first, then the error.
+    """
+    ahead = clip_indices(0, None, frames)[-1]
+    behind = STRIDE * (frames // 2)
+    pixels: dict[int, np.ndarray] = {}
+    waiting: deque[Frame] = deque()
+    broken, count = None, 0
+    stream = iter(source)
+    while True:
+        try:
+            frame = next(stream, None)
+        except VideoError as error:
+            frame, broken = None, error
+        if frame is not None:
+            count = frame.index + 1
+            pixels[frame.index] = np.ascontiguousarray(resize(frame.image, size).transpose(2, 0, 1))
+            pixels.pop(frame.index - ahead - behind - 1, None)
+            if frame.index % every == 0:
+                waiting.append(frame)
+        while waiting and (frame is None or waiting[0].index + ahead < count):
+            target = waiting.popleft()
+            clip = np.stack([pixels[i] for i in clip_indices(target.index, count, frames)], axis=1)
+            yield target, pixels[target.index], clip
+        if frame is None:
+            break
+    if broken:
+        raise broken
