@@ -10,7 +10,7 @@ CLIP := data/demo/people.mp4
 
 demo: install
 	$(BIN)/python export/build_engines.py
-	$(BIN)/cstm segment $(CLIP) "man in black walking on the left" "person walking to the right" \
+	$(BIN)/cstm segment $(CLIP) "the woman in black walking on the left" "the person in red" \
 		--bundle build/tiny --out build/demo/overlay.mp4 --masks build/demo/masks.json
 	$(BIN)/cstm parity build/tiny --json build/demo/parity.json
 	@echo

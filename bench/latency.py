@@ -14,11 +14,11 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from cstm.bench.memory import peak_memory
+from cstm.console import make_console
 from cstm.data.samples import DEMO_SENTENCES, DEMO_VIDEO
 from cstm.errors import CSTMError, MissingDependencyError
 from cstm.files import atomic_path
@@ -53,7 +53,7 @@ def latency(bundle: Bundle, backends=None, precisions=None, repeats: int = LEAST
         plans = {key: chain.plan(text) for key, chain in chains.items()}
         steps = range(WARM_UP + repeats)
         frames = _frames(bundle.config, samples)
-        for step in track(steps, "measuring", console=Console(stderr=True), transient=True) if show else steps:
+        for step in track(steps, "measuring", console=make_console(stderr=True), transient=True) if show else steps:
             if step == WARM_UP:
                 samples.clear()
             pixels, shared = next(frames)
@@ -178,7 +178,7 @@ def main() -> int:
         return _fail(MissingDependencyError(f'{error.name} is not installed; pip install "cstm[export]"'))
     except CSTMError as error:
         return _fail(error)
-    Console(width=None if sys.stdout.isatty() else 140).print(table(rows, memory))
+    make_console().print(table(rows, memory))
     if arguments.json:
         record = {
             "machine": {"platform": platform.platform(), "processor": _processor(), "gpu": cuda_device()},

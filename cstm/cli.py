@@ -9,9 +9,9 @@ import warnings
 from importlib import metadata
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from cstm.console import make_console
 from cstm.errors import CSTMError, MissingDependencyError
 from cstm.files import atomic_path
 
@@ -120,11 +120,11 @@ def _parity(arguments: argparse.Namespace) -> int:
     bundle = Bundle(arguments.bundle)
     for name in arguments.backends or ():
         choose(bundle, name)
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     with console.status("comparing with PyTorch") as status:
         report = lambda row: status.update(f"{row.backend} {row.precision} {row.part}")  # noqa: E731
         rows, reasons = parity(bundle, arguments.backends, arguments.precisions, report)
-    Console(width=None if sys.stdout.isatty() else 140).print(table(rows))
+    make_console().print(table(rows))
     for name, reason in reasons.items():
         print(f"left out {name}: {reason}")
     if arguments.json:
@@ -140,7 +140,7 @@ def _parity(arguments: argparse.Namespace) -> int:
 def _doctor(_: argparse.Namespace) -> int:
     from cstm.runtime import doctor
 
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = make_console()
     for name, value in doctor.machine().items():
         console.print(f"{name}: {value}", highlight=False)
     console.print(doctor.backend_table())
@@ -150,7 +150,7 @@ def _doctor(_: argparse.Namespace) -> int:
 
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} of {task.total} frames"))
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True)
 
 

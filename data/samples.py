@@ -5,4 +5,4 @@ from __future__ import annotations
 from pathlib import Path
 
 DEMO_VIDEO = Path(__file__).parent / "demo" / "people.mp4"
-DEMO_SENTENCES = ("man in black walking on the left", "person walking to the right")
+DEMO_SENTENCES = ("the woman in black walking on the left", "the person in red")

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from cstm.calibration.inputs import component_inputs, real_samples
+from cstm.console import make_console
 from cstm.data.samples import DEMO_SENTENCES, DEMO_VIDEO
 from cstm.errors import CSTMError, ParityError
 from cstm.export import engines, publish, sources
@@ -50,7 +51,7 @@ class BuildBundle:
 
     def __init__(self, options: BuildOptions, console: Console | None = None):
         self.options = options
-        self.console = console or Console(stderr=True)
+        self.console = console or make_console(stderr=True)
         self.module = None if options.backend == "none" else engines.engine_module(options.backend)
         publish.check_replaceable(options.output)
         self.folder = options.output.parent / f".{options.output.name}.work"
@@ -74,10 +75,13 @@ class BuildBundle:
                 for name in self.components:
                     self._make_fp16(name)
             parity = [self._check_chain(precision) for precision in self.options.precisions]
+            self._forget_reference()
             built = [self._make_engine(p, n) for p in self.options.precisions for n in self.components if self.module]
         manifest = publish.manifest(self, parity, [entry for entry in built if entry])
         publish.publish(self.folder, self.files, manifest, self.options.output)
         self.console.print(publish.table(self.rows))
+        if not self.module and self.options.backend == "auto":
+            self.console.print('no TensorRT here, so no engines; pip install "cstm\\[rtx]" builds them without a GPU')
         return self.options.output
 
     @cached_property
@@ -99,6 +103,11 @@ class BuildBundle:
     def component_samples(self) -> dict[str, dict[str, np.ndarray]]:
         """Real inputs of every component."""
         return dict(component_inputs(self.reference, self.samples))
+
+    def _forget_reference(self) -> None:
+        """Engines need their memory for themselves."""
+        for name in ("reference", "samples", "component_samples"):
+            self.__dict__.pop(name, None)
 
     def _columns(self) -> int:
         return len(self.options.precisions) * (2 if self.module else 1) + ("fp32" not in self.options.precisions)

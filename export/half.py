@@ -14,7 +14,7 @@ from cstm.export.to_onnx import OPSET, slim
 from cstm.files import atomic_path
 
 # CMAM's normalisation over the words: its smallest norm, 1e-12, is zero in FP16, and its tensors are tiny.
-KEPT_IN_FP32 = ["ReduceL2", "Clip", "Div", "Softmax", "Expand"]
+KEPT_IN_FP32 = ["ReduceL2", "Clip", "Div", "Softmax"]
 
 
 def convert_to_fp16(source: str | Path, inputs: dict[str, np.ndarray], target: str | Path) -> None:

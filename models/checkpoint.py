@@ -79,19 +79,23 @@ def seeded(config: CSTMConfig, seed: int = 0) -> CSTM:
     return model
 
 
+@torch.no_grad()
 def _spread_logits(model: CSTM, mean: float = -3, deviation: float = 2) -> None:
-    """Scale the heads' last convolutions so that the logits of a random clip have this mean and deviation."""
+    """Point the heads' last convolutions along the direction in which the features of a random clip vary most, as
+    training would, and give the logits this mean and deviation. A random direction would mostly cancel."""
     config, rng = model.config, torch.Generator().manual_seed(0)
     video = torch.rand(1, 3, config.frames, 128, 128, generator=rng)
     if config.text == "gru":
         text = torch.randn(1, config.max_words, config.word_vector_width, generator=rng)
     else:
         text = torch.arange(config.max_words)[None], torch.ones(1, config.max_words, dtype=torch.int64)
-    with torch.no_grad():
-        for head, response in zip(model.decoder.heads, model.response_maps(video, text), strict=True):
-            scale = deviation / response.std()
-            head[-1].weight.mul_(scale)
-            head[-1].bias.copy_((head[-1].bias - response.mean()) * scale + mean)
+    for head, level in zip(model.decoder.heads, model.decoder.pyramid(model.fused(video, text)), strict=True):
+        features = head[:-1](level)[0].flatten(1)
+        spread, directions = torch.linalg.eigh(features.cov())
+        direction = directions[:, -1] * directions[:, -1].sum().sign()
+        weight = direction * deviation / spread[-1].sqrt()
+        head[-1].weight.copy_(weight.reshape_as(head[-1].weight))
+        head[-1].bias.fill_(mean - weight @ features.mean(1))
 
 
 def save_checkpoint(model: CSTM, path: str | Path) -> None:

@@ -25,7 +25,7 @@ def coordinate_map(height: int, width: int, like: torch.Tensor | None = None) ->
 
 def l2_normalise(scores: torch.Tensor) -> torch.Tensor:
     """Scores [B,N] divided by their Euclidean norm over the words."""
-    return F.normalize(scores, dim=-1)
+    return scores / scores.norm(dim=-1, keepdim=True).clamp_min(1e-12)
 
 
 class CMAM(nn.Module):

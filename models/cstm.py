@@ -64,13 +64,15 @@ class CSTM(nn.Module):
         video: float32 [B,3,T,R,R] in [0,1], any R divisible by 32; the target frame is index T//2.
         text: word vectors float32 [B,N,300] (GRU), or (token ids, mask), int64 [B,N] each (transformer).
         """
+        return self.decoder(self.fused(video, text))
+
+    def fused(self, video: torch.Tensor, text) -> list[torch.Tensor]:
+        """The decoder's inputs for those of `response_maps`: the streams made one at stages 1..5, [B,E,R/2..R/32]."""
         words, sentence = self.text(text)
         pixels = {"spatial": video[:, :, video.shape[2] // 2], "temporal": video}
         streams = [encoder(pixels[stream], words) for stream, encoder in self.encoders.items()]
-        fused = [
-            fuse(list(stage), sentence) for fuse, stage in zip(self.fusion, zip(*streams, strict=True), strict=True)
-        ]
-        return self.decoder(fused)
+        stages = zip(self.fusion, zip(*streams, strict=True), strict=True)
+        return [fuse(list(features), sentence) for fuse, features in stages]
 
     def forward(self, video, text):
         """As `response_maps`."""

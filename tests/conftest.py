@@ -14,3 +14,33 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"{SHARED} is absent (set CSTM_SHARED)")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def small_checkpoint(tmp_path_factory) -> Path:
+    """A small seeded network in a file."""
+    from cstm.models.checkpoint import save_checkpoint, seeded
+    from cstm.models.config import CSTMConfig
+
+    config = CSTMConfig.from_preset("tiny", size=64, transformer_layers=1, spatial_width=0.125, temporal_width=0.125)
+    path = tmp_path_factory.mktemp("checkpoint") / "small.safetensors"
+    save_checkpoint(seeded(config), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def bundle_path(small_checkpoint, tmp_path_factory) -> Path:
+    """A bundle of the small network, with every precision and, where TensorRT-RTX is installed, engines."""
+    from cstm.export.builder import BuildBundle, BuildOptions
+    from cstm.export.sources import Source
+
+    output = tmp_path_factory.mktemp("bundles") / "small"
+    return BuildBundle(BuildOptions(Source(small_checkpoint), output, max_batch=2))()
+
+
+@pytest.fixture
+def bundle_copy(bundle_path, tmp_path) -> Path:
+    """A copy of the bundle, free to be damaged."""
+    import shutil
+
+    return Path(shutil.copytree(bundle_path, tmp_path / "bundle"))

@@ -6,7 +6,7 @@ from cstm.export.macs import count_macs
 
 
 def export(module, *example):
-    program = torch.onnx.export(module, example, dynamo=True, verbose=False, opset_version=20)
+    program = torch.onnx.export(module.eval(), example, dynamo=True, verbose=False, opset_version=20)
     return program.model_proto
 
 

@@ -1,0 +1,48 @@
+"""FP16 models: FP16 inside, the contract outside, finite and close on real inputs."""
+
+from collections import Counter
+
+import numpy as np
+import onnx
+import pytest
+
+from cstm.calibration.inputs import component_inputs, real_samples
+from cstm.data.samples import DEMO_SENTENCES, DEMO_VIDEO
+from cstm.models.contract import contract
+from cstm.runtime.backends import backend
+from cstm.runtime.bundle import Bundle, onnx_file
+from cstm.runtime.chain import Chain
+from cstm.runtime.tolerance import Difference
+
+
+@pytest.fixture(scope="module")
+def chains(bundle_path):
+    bundle = Bundle(bundle_path)
+    reference = Chain(bundle.config, backend("torch").open(bundle, "fp32"))
+    half = Chain(bundle.config, backend("onnxruntime").open(bundle, "fp16"))
+    samples = real_samples(bundle.config, bundle.reader, DEMO_VIDEO, list(DEMO_SENTENCES), 2)
+    return bundle, reference, half, samples
+
+
+def test_every_component_is_finite_and_close(chains):
+    _, reference, half, samples = chains
+    for name, inputs in component_inputs(reference, samples):
+        actual, expected = half.sessions[name].run(inputs), reference.sessions[name].run(inputs)
+        for tensor, array in actual.items():
+            assert array.dtype == np.float32 and np.isfinite(array).all(), tensor
+            assert Difference.between(array, expected[tensor]).relative < 1e-2, tensor
+
+
+def test_the_work_is_in_fp16(chains):
+    bundle = chains[0]
+    for name in contract(bundle.config):
+        model = onnx.load(bundle.file(onnx_file(name, "fp16")))
+        types = Counter(w.data_type for w in model.graph.initializer if len(w.dims) >= 2)
+        assert types[onnx.TensorProto.FLOAT16] > 0, name
+        assert types[onnx.TensorProto.FLOAT] == 0, name
+
+
+def test_the_two_models_differ(chains):
+    _, reference, half, samples = chains
+    difference = Difference.between(half(samples), reference(samples))
+    assert 1e-6 < difference.relative < 1e-2

@@ -1,0 +1,61 @@
+"""A wrong file must not pass: names first, then axes, shapes, values."""
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+
+from cstm.errors import ContractError, ParityError
+from cstm.export.verify import verify_declaration, verify_values
+from cstm.models.contract import TensorSpec, contract
+from cstm.runtime.backends import backend
+from cstm.runtime.bundle import Bundle, onnx_file
+
+
+@pytest.fixture(scope="module")
+def decoder(bundle_path):
+    bundle = Bundle(bundle_path)
+    reference = backend("torch").open(bundle, "fp32", ["decoder"])["decoder"]
+    return bundle.file(onnx_file("decoder", "fp32")), contract(bundle.config)["decoder"], reference
+
+
+def test_what_was_exported_passes(decoder):
+    path, component, reference = decoder
+    verify_declaration(path, component)
+    assert verify_values(path, component, reference, "fp32").relative < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (TensorSpec("mask", (1, 64, 64)), "outputs are"),
+        (TensorSpec("mask_logits", (1, 32, 32)), "has axes"),
+        (TensorSpec("mask_logits", (1, 64, 64), "uint8"), "is of type"),
+    ],
+)
+def test_another_declaration_is_refused(decoder, spec, said):
+    path, component, _ = decoder
+    with pytest.raises(ContractError, match=said):
+        verify_declaration(path, replace(component, outputs=(spec,)))
+
+
+def test_a_fixed_batch_is_refused(decoder, tmp_path):
+    path, component, _ = decoder
+    model = onnx.load(path)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save(model, tmp_path / "fixed.onnx")
+    with pytest.raises(ContractError, match="dynamic batch"):
+        verify_declaration(tmp_path / "fixed.onnx", component)
+
+
+@pytest.mark.parametrize("value", [1.001, np.nan])
+def test_other_values_are_refused(decoder, tmp_path, value):
+    path, component, reference = decoder
+    model = onnx.load(path)
+    weight = next(w for w in model.graph.initializer if w.dims and w.dims[-1] == 3)
+    array = onnx.numpy_helper.to_array(weight) * np.float32(value)
+    weight.CopyFrom(onnx.numpy_helper.from_array(array, weight.name))
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(ParityError, match="mask_logits differs"):
+        verify_values(tmp_path / "other.onnx", component, reference, "fp32")

@@ -1,0 +1,63 @@
+"""A bundle that would give wrong masks refuses to open, and says why."""
+
+import json
+
+import pytest
+
+from cstm.errors import BundleError
+from cstm.runtime.bundle import Bundle, onnx_file
+
+
+def edit(path, **changes):
+    manifest = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps(manifest | changes))
+
+
+def test_no_bundle(tmp_path):
+    for path in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(BundleError, match="not a bundle"):
+            Bundle(path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"schema": 1}'])
+def test_no_manifest(bundle_copy, content):
+    (bundle_copy / "manifest.json").write_text(content)
+    with pytest.raises(BundleError, match="rebuild"):
+        Bundle(bundle_copy)
+
+
+def test_another_schema(bundle_copy):
+    edit(bundle_copy, schema=99)
+    with pytest.raises(BundleError, match="schema 99, this version reads 1"):
+        Bundle(bundle_copy)
+
+
+def test_another_contract(bundle_copy):
+    edit(bundle_copy, contract=[])
+    with pytest.raises(BundleError, match="another contract"):
+        Bundle(bundle_copy)
+
+
+def test_a_missing_file(bundle_copy):
+    (bundle_copy / "tokenizer.json").unlink()
+    with pytest.raises(BundleError, match=r"tokenizer\.json: missing"):
+        Bundle(bundle_copy)
+
+
+def test_a_shortened_file(bundle_copy):
+    path = bundle_copy / onnx_file("decoder", "fp32")
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(BundleError, match=r"decoder\.onnx: altered"):
+        Bundle(bundle_copy)
+
+
+def test_an_altered_byte(bundle_copy):
+    name = onnx_file("decoder", "fp32")
+    data = bytearray((bundle_copy / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (bundle_copy / name).write_bytes(data)
+    bundle = Bundle(bundle_copy)
+    with pytest.raises(BundleError, match=r"decoder\.onnx: altered"):
+        bundle.file(name)
+    with pytest.raises(BundleError, match="holds no other"):
+        bundle.file("other")

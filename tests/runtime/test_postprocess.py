@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+
+from cstm.errors import ContractError
+from cstm.runtime.postprocess import masks, probabilities, scores
+
+
+def test_probabilities_are_the_sigmoid_even_far_out():
+    logits = np.array([-1e4, -2, 0, 2, 1e4], np.float32).reshape(1, 1, 1, 5)
+    with np.errstate(all="raise", under="ignore"):
+        likely = probabilities(logits)
+    assert likely.dtype == np.float32
+    np.testing.assert_allclose(likely[0, 0], [0, 0.119203, 0.5, 0.880797, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_logits_that_are_no_numbers_are_an_error(bad):
+    with pytest.raises(ContractError, match="not finite"):
+        probabilities(np.full((1, 1, 2, 2), bad, np.float32))
+
+
+def test_the_two_rules():
+    likely = np.array([[[0.1, 0.25], [0.3, 0.4]], [[0.1, 0.6], [0.7, 0.9]]], np.float32)
+    np.testing.assert_array_equal(masks(likely, (2, 2), "half_max")[0], [[False, True], [True, True]])
+    np.testing.assert_array_equal(masks(likely, (2, 2), "probability")[0], np.zeros((2, 2), bool))
+    np.testing.assert_array_equal(masks(likely, (2, 2), "probability")[1], [[False, True], [True, True]])
+
+
+def test_half_max_is_never_empty():
+    likely = np.full((1, 4, 4), 1e-6, np.float32)
+    assert masks(likely, (9, 7), "half_max").all()
+
+
+def test_resizing_agrees_with_pytorch():
+    torch = pytest.importorskip("torch")
+    likely = np.random.default_rng(0).random((3, 16, 16), dtype=np.float32)
+    for size in ((33, 50), (16, 16), (7, 9)):
+        resized = torch.nn.functional.interpolate(torch.from_numpy(likely)[None], size=size, mode="bilinear")[0]
+        expected = (resized > 0.5).numpy()
+        assert (masks(likely, size, "probability") != expected).mean() < 1e-3
+        assert masks(likely, size, "probability").shape == (3, *size)
+
+
+def test_scores():
+    np.testing.assert_array_equal(scores(np.array([[[0.1, 0.7]], [[0.2, 0.1]]])), np.array([0.7, 0.2], np.float32))

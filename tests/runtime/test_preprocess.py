@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cstm.errors import VideoError
+from cstm.runtime.preprocess import clip_indices, clip_windows, resize
+from cstm.runtime.video import Frame
+
+
+def test_resizing_keeps_flat_colours_and_places():
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[:, 32:] = (10, 200, 30)
+    small = resize(image, 32)
+    assert small.shape == (32, 32, 3) and small.dtype == np.uint8
+    assert np.abs(small[:, 20:].astype(int) - (10, 200, 30)).max() <= 2
+    assert small[:, :12].max() <= 2
+
+
+def test_resizing_is_deterministic_and_reads_any_memory_layout():
+    image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    flipped = image[:, ::-1]
+    np.testing.assert_array_equal(resize(flipped, 32), resize(flipped.copy(), 32))
+
+
+def test_the_authors_window():
+    """Frame f counted from 1: eight frames from f - 8 in steps of two, f at index 4."""
+    f = 30
+    assert [i + 1 for i in clip_indices(f - 1, 100)] == [22, 24, 26, 28, 30, 32, 34, 36]
+
+
+@given(count=st.integers(1, 60), target=st.integers(0, 59), frames=st.sampled_from([8, 16]))
+def test_windows_stay_inside_with_the_target_in_the_middle(count, target, frames):
+    target = min(target, count - 1)
+    indices = clip_indices(target, count, frames)
+    assert len(indices) == frames and indices[frames // 2] == target
+    assert indices == sorted(indices) and indices[0] >= 0 and indices[-1] < count
+
+
+def numbered(count, broken_after=None):
+    for i in range(count):
+        if i == broken_after:
+            raise VideoError("breaks off")
+        yield Frame(i, i / 10, np.full((8, 8, 3), i, np.uint8))
+
+
+@pytest.mark.parametrize(("count", "every"), [(1, 1), (3, 1), (20, 1), (20, 3), (40, 7)])
+def test_streaming_gives_what_the_definition_says(count, every):
+    windows = list(clip_windows(numbered(count), 32, every=every))
+    assert [frame.index for frame, _, _ in windows] == list(range(0, count, every))
+    for frame, pixels, clip in windows:
+        assert pixels.shape == (3, 32, 32) and clip.shape == (3, 8, 32, 32)
+        np.testing.assert_array_equal(clip[:, 4], pixels)
+        shown = clip[0, :, 0, 0].astype(int)
+        assert np.abs(shown - clip_indices(frame.index, count)).max() <= 1
+
+
+def test_memory_stays_bounded():
+    alive = []
+
+    def watched():
+        for frame in numbered(200):
+            alive.append(frame.index)
+            yield frame
+
+    for frame, _, _ in clip_windows(watched(), 32):
+        assert len(alive) - frame.index <= 8
+
+
+def test_a_source_that_breaks_gives_its_frames_first():
+    seen = []
+    with pytest.raises(VideoError, match="breaks off"):
+        for frame, _, clip in clip_windows(numbered(40, broken_after=13), 32):
+            seen.append(frame.index)
+            assert clip[0].max() <= 13
+    assert seen == list(range(13))

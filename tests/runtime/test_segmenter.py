@@ -1,0 +1,175 @@
+"""From a bundle, a video and sentences to masks."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cstm import Segmenter
+from cstm.data.samples import DEMO_SENTENCES, DEMO_VIDEO
+from cstm.errors import BundleError, EngineError, MissingDependencyError, ParityError, QueryError, VideoError
+from cstm.files import sha256
+from cstm.runtime.backends import Backend, backend, choose
+from cstm.runtime.bundle import Bundle, onnx_file
+from cstm.runtime.segmenter import UnknownWordWarning, UntrainedWarning
+from cstm.runtime.video import open_video
+
+pytestmark = pytest.mark.filterwarnings("ignore::cstm.runtime.segmenter.UntrainedWarning")
+SENTENCES = list(DEMO_SENTENCES)
+
+
+def frames(count=6, size=(40, 56)):
+    return list(np.random.default_rng(0).integers(0, 256, (count, *size, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [("torch", "fp32"), ("onnxruntime", "fp32"), ("onnxruntime", "fp16"), ("openvino", "fp32"), ("auto", None)],
+)
+def test_every_backend_gives_the_same_masks(bundle_path, name, precision):
+    with Segmenter(bundle_path, "torch") as reference, Segmenter(bundle_path, name, precision) as segmenter:
+        expected = list(reference.segment(frames(), SENTENCES))
+        actual = list(segmenter.segment(frames(), SENTENCES))
+    assert [a.index for a in actual] == list(range(6))
+    for ours, theirs in zip(actual, expected, strict=True):
+        assert ours.masks.shape == (2, 40, 56) and ours.masks.dtype == bool
+        assert (ours.masks != theirs.masks).mean() < 0.02
+        np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-2)
+
+
+def test_a_real_video(bundle_path):
+    with Segmenter(bundle_path, "onnxruntime") as segmenter:
+        results = list(segmenter.segment(DEMO_VIDEO, SENTENCES[0], every=20))
+    assert [(r.index, round(r.time, 3)) for r in results] == [(0, 0), (20, 2), (40, 4), (60, 6)]
+    assert {r.masks.shape for r in results} == {(1, 576, 768)}
+    assert {r.image.shape for r in results} == {(576, 768, 3)}
+
+
+def test_more_sentences_than_a_batch(bundle_path):
+    many = [*SENTENCES, "the dog", "a white car", "bird"]
+    with Segmenter(bundle_path, "onnxruntime") as segmenter:
+        assert segmenter.bundle.max_batch == 2
+        together = next(segmenter.segment(frames(), many))
+        alone = [next(segmenter.segment(frames(), [sentence])) for sentence in many]
+    assert together.masks.shape == (5, 40, 56)
+    for index, single in enumerate(alone):
+        assert (together.masks[index] != single.masks[0]).mean() < 1e-3
+
+
+def test_the_language_plan_is_made_once(bundle_path):
+    with Segmenter(bundle_path, "onnxruntime") as segmenter:
+        session, runs = segmenter.chain.sessions["text_encoder"], []
+        original = session.run
+        session.run = lambda inputs: runs.append(1) or original(inputs)
+        assert len(list(segmenter.segment(frames(), SENTENCES))) == 6
+    assert len(runs) == 1
+
+
+def test_random_weights_and_unknown_words_are_said(bundle_path):
+    with pytest.warns(UntrainedWarning, match="mean nothing"):
+        segmenter = Segmenter(bundle_path, "onnxruntime")
+    with segmenter, pytest.warns(UnknownWordWarning, match="zyzzyva"):
+        segmenter.segment(frames(), "the zyzzyva dog")
+
+
+def test_bad_requests_fail_before_anything_runs(bundle_path):
+    with Segmenter(bundle_path, "onnxruntime") as segmenter:
+        for sentences in ([], [""], ["dog", "собака"]):
+            with pytest.raises(QueryError):
+                segmenter.segment(frames(), sentences)
+        with pytest.raises(VideoError):
+            segmenter.segment("absent.mp4", SENTENCES)
+        with pytest.raises(QueryError, match="every=0"):
+            segmenter.segment(frames(), SENTENCES, every=0)
+
+
+def test_an_open_video_is_taken_and_closed(bundle_path):
+    with Segmenter(bundle_path, "onnxruntime") as segmenter:
+        video = open_video(DEMO_VIDEO)
+        next(segmenter.segment(video, SENTENCES, every=50))
+
+
+def damage(path, change):
+    manifest = json.loads((path / "manifest.json").read_text())
+    change(manifest)
+    (path / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_another_network_in_the_bundle_is_found_by_the_recorded_inference(bundle_copy):
+    """Hashes agree, the answer does not: a file exchanged together with its hash."""
+    import onnx
+
+    name = onnx_file("decoder", "fp32")
+    model = onnx.load(bundle_copy / name)
+    weight = max(model.graph.initializer, key=lambda w: len(w.raw_data))
+    array = onnx.numpy_helper.to_array(weight)
+    weight.CopyFrom(onnx.numpy_helper.from_array(array * np.float32(1.2), weight.name))
+    onnx.save(model, bundle_copy / name)
+    record = {"sha256": sha256(bundle_copy / name), "bytes": (bundle_copy / name).stat().st_size}
+    damage(bundle_copy, lambda m: m["files"].update({name: record}))
+    with pytest.raises(ParityError, match="does not give the recorded masks"):
+        Segmenter(bundle_copy, "onnxruntime")
+
+
+def test_auto_says_why(bundle_path):
+    found, precision, reason = choose(Bundle(bundle_path))
+    assert precision in found.precisions(Bundle(bundle_path))
+    assert reason.endswith(f"{found.name}: chosen")
+
+
+def test_unknown_backend(bundle_path):
+    with pytest.raises(MissingDependencyError, match="no backend 'tensorflow'; choose from auto, tensorrt"):
+        Segmenter(bundle_path, "tensorflow")
+
+
+def test_a_missing_package_names_the_extra(bundle_path, monkeypatch):
+    monkeypatch.setattr(Backend, "version", lambda self: None)
+    for name, extra in (("openvino", "cpu"), ("tensorrt_rtx", "rtx"), ("torch", "export")):
+        with pytest.raises(MissingDependencyError, match=rf"cstm\[{extra}\]"):
+            Segmenter(bundle_path, name)
+    with pytest.raises(MissingDependencyError, match="cstm doctor"):
+        Segmenter(bundle_path)
+
+
+def test_a_precision_that_is_not_there(bundle_path):
+    with pytest.raises(MissingDependencyError, match="no int4 here, choose from fp32, fp16"):
+        Segmenter(bundle_path, "onnxruntime", "int4")
+
+
+def test_openvino_does_not_pass_bf16_off_as_fp32(bundle_path):
+    bundle = Bundle(bundle_path)
+    found = backend("openvino")
+    inputs, expected = bundle.golden()
+    for precision in found.precisions(bundle):
+        with Segmenter(bundle, "openvino", precision) as segmenter:
+            request = segmenter.chain.sessions["decoder"].request
+            hint = str(request.get_compiled_model().get_property("INFERENCE_PRECISION_HINT"))
+            error = np.abs(segmenter.chain(inputs) - expected).max()
+        if precision == "fp32":
+            assert "float" in hint or "f32" in hint
+            assert error < 1e-4
+        else:
+            assert "bf" in hint and error > 1e-4
+
+
+def test_engines_of_another_tensorrt_are_refused_without_a_gpu(bundle_copy):
+    pytest.importorskip("tensorrt_rtx")
+    damage(bundle_copy, lambda m: [entry.update(tensorrt="0.1") for entry in m["engines"]])
+    with pytest.raises(EngineError, match=r"built with tensorrt_rtx 0\.1"):
+        Segmenter(bundle_copy, "tensorrt_rtx")
+
+
+def test_a_bundle_without_engines(bundle_copy):
+    damage(bundle_copy, lambda m: m.update(engines=[]))
+    pytest.importorskip("tensorrt_rtx")
+    with pytest.raises(MissingDependencyError, match=r"no NVIDIA GPU|holds nothing"):
+        Segmenter(bundle_copy, "tensorrt_rtx")
+
+
+def test_a_damaged_model_is_refused(bundle_copy):
+    path = bundle_copy / onnx_file("fusion", "fp32")
+    data = bytearray(path.read_bytes())
+    data[100] ^= 255
+    path.write_bytes(data)
+    with pytest.raises(BundleError, match="altered"):
+        Segmenter(bundle_copy, "onnxruntime")
