@@ -9,13 +9,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cstm.errors import CSTMError
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to; renamed to `path` when the block succeeds, removed when it raises."""
+    """A temporary path beside `path` to write to; renamed to `path` when the block succeeds, removed when it raises.
+
+    CSTMError when nothing can be written there.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    except OSError as error:
+        raise CSTMError(f"{path}: cannot be written ({error.strerror}); name another place") from error
     os.close(handle)
     temporary = Path(name)
     try:

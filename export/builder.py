@@ -114,7 +114,8 @@ class BuildBundle:
 
     def _progress(self) -> Progress:
         columns = (SpinnerColumn(), TextColumn("{task.description:34}"), BarColumn(), MofNCompleteColumn())
-        return Progress(*columns, TimeElapsedColumn(), console=self.console, transient=True)
+        quiet = not self.console.is_terminal
+        return Progress(*columns, TimeElapsedColumn(), console=self.console, transient=True, disable=quiet)
 
     def _step(self, name: str, inputs: dict, outputs: list[str], action: Callable[[], dict | None]) -> dict:
         return self.steps.run(name, inputs | {"code": self.code}, outputs, action)
@@ -123,6 +124,9 @@ class BuildBundle:
         self.progress.update(self.task, description=label)
         info = self._step(*args)
         self.progress.advance(self.task)
+        if not self.console.is_terminal:
+            ran = args[0] in self.steps.ran
+            self.console.print(f"{label}: {info['seconds']} s" if ran else f"{label}: unchanged", highlight=False)
         return info
 
     def _write_checkpoint(self) -> None:

@@ -17,6 +17,7 @@ from cstm.errors import MissingDependencyError, VideoError
 from cstm.files import atomic_path
 
 IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
+TEXT_FORMATS = {"tty", "bin", "xbin", "adf", "idf"}  # FFmpeg draws text files as video
 DEFAULT_FPS = 25.0
 # Containers may declare a few frames that edit lists or a dropped tail take away; more than this share is a cut file.
 LOST_SHARE = 0.02
@@ -92,9 +93,9 @@ def _open_file(path: Path) -> Video:
         container = av.open(str(path))
     except (av.error.FFmpegError, ValueError) as error:
         raise VideoError(f"{path}: not a video that FFmpeg can read ({_reason(error)}); re-encode it") from error
-    if not container.streams.video:
+    if not container.streams.video or container.format.name in TEXT_FORMATS:
         container.close()
-        raise VideoError(f"{path}: holds no video stream; name another file")
+        raise VideoError(f"{path}: not a video, it holds no video stream; name another file")
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
     fps = float(stream.average_rate or DEFAULT_FPS)

@@ -66,7 +66,7 @@ def test_phone_videos_stand_upright(tmp_path):
 
 BAD = {
     "no such file": (lambda p: p / "absent.mp4", "no such file"),
-    "a text file": (lambda p: text(p / "notes.mp4", b"no video at all\n" * 50), "not a video"),
+    "a text file": (lambda p: text(p / "notes.txt", b"no video at all\n" * 50), "not a video"),
     "an empty file": (lambda p: text(p / "empty.mp4", b""), "not a video"),
     "an empty folder": (lambda p: p, "holds no images"),
     "a cut header": (lambda p: cut(write_video(p / "c.mp4", 60), 0.5), "not a video"),
