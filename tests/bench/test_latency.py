@@ -1,0 +1,54 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cstm.bench import latency as bench
+from cstm.bench.memory import peak_memory
+from cstm.bench.parity import mask_iou
+from cstm.errors import EngineError
+from cstm.runtime.bundle import Bundle
+
+SCRIPT = Path(__file__).parents[2] / "bench/latency.py"
+
+
+def test_rows_for_every_part(bundle_path):
+    rows = bench.latency(Bundle(bundle_path), ["onnxruntime"], ["fp32", "fp16"], repeats=3)
+    found = {(row["backend"], row["precision"], row["part"]): row for row in rows}
+    for pair in (("torch", "fp32"), ("onnxruntime", "fp32"), ("onnxruntime", "fp16")):
+        for part in ("text_encoder", "spatial_encoder", "temporal_encoder", "fusion", "decoder", "chain", "end to end"):
+            row = found[(*pair, part)]
+            assert 0 < row["p50_ms"] <= row["p90_ms"] <= row["p99_ms"] and row["repeats"] == 3
+            assert row["ratio"] == pytest.approx(1) if pair[0] == "torch" else row["ratio"] > 0
+        chain, whole = (found[(*pair, part)]["p50_ms"] for part in ("chain", "end to end"))
+        assert whole > chain
+    assert ("", "", "decode") in found and ("", "", "pre-process") in found
+
+
+def test_peak_memory_is_that_of_the_backend_alone(bundle_path):
+    alone = peak_memory(bundle_path, "onnxruntime", "fp32")
+    assert 20e6 < alone < 1e9
+    assert alone < peak_memory(bundle_path, "torch", "fp32")
+    with pytest.raises(EngineError, match="failed"):
+        peak_memory(bundle_path, "onnxruntime", "int3")
+
+
+def test_bad_requests_are_one_line(bundle_path, tmp_path):
+    for arguments in (["absent"], [bundle_path, "--backends", "caffe"], [bundle_path, "--repeats", "3"]):
+        done = subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
+
+
+def test_mask_iou_by_hand():
+    import numpy as np
+
+    ours, theirs = (np.full((1, 1, 4, 4), -9, np.float32) for _ in range(2))
+    ours[..., :2, :] = 9
+    theirs[..., 1:3, :] = 9
+    assert mask_iou(ours, theirs, "probability") == pytest.approx(4 / 12)
+    nothing = np.full((1, 1, 4, 4), -9, np.float32)
+    assert mask_iou(nothing, nothing, "probability") == 1
+    assert json.dumps(mask_iou(ours, ours, "half_max")) == "1.0"

@@ -1,0 +1,46 @@
+"""Networks that the bundle fixture does not cover: the GRU, three convolutions, concatenation, one stream, no CMAM."""
+
+import onnx
+import pytest
+
+from cstm.export.to_onnx import OPSET, export_component
+from cstm.export.verify import verify_declaration, verify_values
+from cstm.models.checkpoint import seeded
+from cstm.models.components import component_modules
+from cstm.models.config import CSTMConfig
+from cstm.models.contract import contract
+from cstm.runtime.backends.torch import TorchSession
+
+SMALL = {"size": 32, "spatial_width": 0.125, "temporal_width": 0.125, "transformer_layers": 1}
+CONFIGS = {
+    "released, small": SMALL
+    | {"text": "gru", "vocabulary": 0, "max_words": 20, "lgfs_stages": (), "head_convs": 3, "streams": ("spatial",)},
+    "no CMAM": SMALL | {"cmam": False, "lgfs_stages": (5,), "streams": ("spatial", "temporal")},
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_component_is_faithful(name, tmp_path):
+    model = seeded(CSTMConfig.from_preset("tiny", **CONFIGS[name]))
+    modules = component_modules(model)
+    for part, component in contract(model.config).items():
+        if name == "no CMAM" and part in ("temporal_encoder", "decoder"):
+            continue  # as in the other networks; exporting takes its time
+        path = tmp_path / f"{part}.onnx"
+        export_component(modules[part], component, path)
+        verify_declaration(path, component)
+        vocabulary = max(2, model.config.vocabulary)
+        session = TorchSession(component, modules[part])
+        assert verify_values(path, component, session, "fp32", vocabulary=vocabulary).relative < 1e-4
+        exported = onnx.load(path)
+        assert exported.opset_import[0].version == OPSET
+        assert not any(node.op_type == "Pad" for node in exported.graph.node)
+
+
+def test_a_component_without_weights_of_its_own_still_runs(tmp_path):
+    """A text encoder without CMAM has no plan to make, a fusion without LGFS does not read the sentence."""
+    config = CSTMConfig.from_preset("tiny", **SMALL | {"cmam": False, "lgfs_stages": ()})
+    components = contract(config)
+    assert [spec.name for spec in components["text_encoder"].outputs] == ["sentence"]
+    assert "sentence" not in [spec.name for spec in components["fusion"].inputs]
+    assert [spec.name for spec in components["spatial_encoder"].inputs] == ["frame"]
