@@ -1,8 +1,13 @@
 """Packaging. Each top-level folder is a sub-package of `cstm`: `cstm.export` is `export/`, and so on."""
 
+import shutil
 from pathlib import Path
 
 from setuptools import setup
+
+# What an earlier build left there would be installed again, deleted modules included.
+BUILD = Path("build/python")
+shutil.rmtree(BUILD, ignore_errors=True)
 
 FOLDERS = {"cstm": "cstm"} | {
     f"cstm.{name}": name.replace(".", "/")
@@ -32,6 +37,7 @@ TEST = ["pytest>=8", "hypothesis>=6", "ruff==0.17.6", "pycocotools>=2.0.8"]
 
 setup(
     name="cstm",
+    options={"build": {"build_base": str(BUILD)}},
     version="0.1.0",
     description="From a language-queried video segmentation checkpoint (CSTM) to proved, measured engines and masks",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),

@@ -58,6 +58,7 @@ class BuildBundle:
         self.steps = Steps(self.folder, options.force)
         self.code = code_fingerprint("models", "export", "calibration", "runtime")
         self.rows: list[dict] = []
+        self.macs: dict[str, int] = {}
         self.files = [CHECKPOINT, TOKENIZER, GOLDEN]
 
     def __call__(self) -> Path:
@@ -165,6 +166,7 @@ class BuildBundle:
         file = onnx_file(name, "fp32")
         inputs = {"checkpoint": self.steps.digest(CHECKPOINT)}
         info = self._shown_step(f"{name} to ONNX", file, inputs, [file], lambda: self._write_onnx(name, file))
+        self.macs[name] = info["macs"]
         if "fp32" in self.options.precisions:
             self._add_row(name, "fp32", "onnx", file, info)
 
@@ -172,7 +174,8 @@ class BuildBundle:
         component, session = self.components[name], self.reference.sessions[name]
         path = self.folder / file
         export_component(session.module, component, path)
-        return self._verified(path, lambda: verify_values(path, component, session, "fp32", vocabulary=self.vocabulary))
+        compare = lambda: verify_values(path, component, session, "fp32", vocabulary=self.vocabulary)  # noqa: E731
+        return self._verified(path, compare) | {"macs": count_macs(path)}
 
     @property
     def vocabulary(self) -> int:
@@ -183,7 +186,7 @@ class BuildBundle:
         source, file = onnx_file(name, "fp32"), onnx_file(name, "fp16")
         inputs = {"onnx": self.steps.digest(source), "samples": self.steps.digest("samples.npz")}
         info = self._shown_step(f"{name} to FP16", file, inputs, [file], lambda: self._write_fp16(name, source, file))
-        self._add_row(name, "fp16", "onnx", file, info)
+        self._add_row(name, "fp16", "onnx", file, info | {"macs": self.macs[name]})
 
     def _write_fp16(self, name: str, source: str, file: str) -> dict:
         component, session, real = self.components[name], self.reference.sessions[name], self.component_samples[name]
@@ -196,7 +199,7 @@ class BuildBundle:
         import onnx
 
         try:
-            verify_declaration(path, self._component_of(path))
+            verify_declaration(path, self.components[path.stem])
             difference = compare()
         except CSTMError:
             path.unlink()
@@ -204,12 +207,8 @@ class BuildBundle:
         model = onnx.load(path)
         return {
             "nodes": len(model.graph.node),
-            "macs": count_macs(model),
             "error": {"absolute": difference.absolute, "relative": difference.relative},
         }
-
-    def _component_of(self, path: Path):
-        return self.components[path.stem]
 
     def _check_chain(self, precision: str) -> dict:
         with np.load(self.folder / GOLDEN) as arrays:

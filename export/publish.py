@@ -14,6 +14,7 @@ from rich.table import Table
 
 from cstm.errors import BundleError
 from cstm.export import sources
+from cstm.models.config import RANDOM_WEIGHTS
 from cstm.runtime.bundle import CHECKPOINT, MANIFEST, SCHEMA, contract_record
 
 TOOLS = (
@@ -38,7 +39,7 @@ def check_replaceable(output: Path) -> None:
 def manifest(build, parity: list[dict], engines: list[dict]) -> dict:
     """The manifest of a finished build (a BuildBundle)."""
     provenance = sources.read_metadata(build.folder / CHECKPOINT)["provenance"]
-    trained = provenance["kind"] not in ("seeded", "initial")
+    trained = provenance["kind"] not in RANDOM_WEIGHTS
     return {
         "schema": SCHEMA,
         "config": build.config.to_dict(),

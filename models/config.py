@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 STAGES = (1, 2, 3, 4, 5)
 STREAMS = ("spatial", "temporal")
+RANDOM_WEIGHTS = ("initial", "seeded")  # kinds of provenance that no training has touched
 
 # Inception-v1 3D, per block: 1x1 branch; 1x1 -> 3x3x3; 1x1 -> 3x3x3; pool -> 1x1 (Carreira & Zisserman, CVPR 2017).
 INCEPTION_BLOCKS = {

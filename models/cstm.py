@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from cstm.models.cmam import CMAM
-from cstm.models.config import CSTMConfig
+from cstm.models.config import RANDOM_WEIGHTS, CSTMConfig
 from cstm.models.decoder import Decoder
 from cstm.models.i3d import i3d_stages
 from cstm.models.lgfs import conv_block, fusion_stages
@@ -56,7 +56,7 @@ class CSTM(nn.Module):
     @property
     def trained(self) -> bool:
         """Whether the weights were learnt, so that masks mean something."""
-        return self.provenance["kind"] not in ("seeded", "initial")
+        return self.provenance["kind"] not in RANDOM_WEIGHTS
 
     def response_maps(self, video: torch.Tensor, text) -> list[torch.Tensor]:
         """Six logit maps [B,h,w], coarse to fine, h from R/32 to R.
