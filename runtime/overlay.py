@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -9,72 +11,134 @@ from PIL import Image, ImageDraw, ImageFont
 COLOURS = [(230, 159, 0), (86, 180, 233), (0, 158, 115), (213, 94, 0), (204, 121, 167), (0, 114, 178)]
 OPACITY = 0.45
 LEGEND_SHARE = 0.35
+SHADE, ALARM, WHITE = (0, 0, 0, 150), (160, 0, 0, 210), (255, 255, 255, 255)
 
 
 class Overlay:
     """Draws masks, one colour per sentence, with a legend below and `note` in a banner above.
 
-    The legend is drawn once per frame size.
+    Legend and banner are drawn once per frame size.
     """
 
     def __init__(self, sentences: list[str], note: str | None = None):
         self.sentences, self.note = list(sentences), note
-        self._labels: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
+        self._labels: dict[tuple[int, int], list[tuple[Image.Image, tuple[slice, slice]]]] = {}
 
     def draw(self, image: np.ndarray, masks: np.ndarray) -> np.ndarray:
         """RGB uint8 [H,W,3] and masks bool [Q,H,W] -> RGB uint8 [H,W,3]; the image is left as it is."""
-        drawn = image.copy()
-        for index, mask in enumerate(masks):
-            colour = np.array(COLOURS[index % len(COLOURS)], np.float32)
-            drawn[mask] = (drawn[mask] * (1 - OPACITY) + colour * OPACITY).astype(np.uint8)
-            drawn[outline(mask)] = colour
-        labels, opacity = self._label_layer(image.shape[:2])
-        return (drawn + (labels - drawn.astype(np.float32)) * opacity).astype(np.uint8)
+        drawn = np.array(image)
+        areas = [(COLOURS[i % len(COLOURS)], *_cropped(mask)) for i, mask in enumerate(masks) if mask.any()]
+        for colour, place, mask in areas:
+            _paste(drawn, place, colour, Image.fromarray(mask.astype(np.uint8) * np.uint8(round(255 * OPACITY))))
+        for colour, place, mask in areas:  # after all fillings, so that none hides another mask's outline
+            drawn[place][outline(mask, _thickness(len(image)))] = colour
+        for label, place in self._labels_for(image.shape[:2]):
+            _paste(drawn, place, label, label)
+        return drawn
 
-    def _label_layer(self, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Colours [H,W,3] and opacities [H,W,1] in 0..1 of legend and banner."""
+    def _labels_for(self, size: tuple[int, int]) -> list[tuple[Image.Image, tuple[slice, slice]]]:
+        """Translucent pictures and their places in a frame of `size`."""
         if size not in self._labels:
-            layer = Image.new("RGBA", size[::-1])
-            _draw_labels(ImageDraw.Draw(layer), size, self.sentences, self.note)
-            array = np.asarray(layer, np.float32)
-            self._labels[size] = array[..., :3], array[..., 3:] / 255
+            style = _Style(*size)
+            legend = _legend(style, self.sentences)
+            self._labels[size] = [(legend, np.s_[size[0] - legend.height :, : legend.width])]
+            if self.note:
+                banner = _banner(style, self.note)
+                self._labels[size].append((banner, np.s_[: banner.height, :]))
         return self._labels[size]
 
 
-def outline(mask: np.ndarray) -> np.ndarray:
-    """The mask's pixels, bool [H,W], that touch one outside it."""
-    padded = np.pad(mask, 1, mode="edge")
-    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+def outline(mask: np.ndarray, thickness: int = 1) -> np.ndarray:
+    """The mask's pixels, bool [H,W], that are within `thickness` steps of one outside it."""
+    inside = mask
+    for _ in range(thickness):
+        padded = np.pad(inside, 1, mode="edge")
+        inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:] & inside
     return mask & ~inside
 
 
-def _draw_labels(draw: ImageDraw.ImageDraw, size: tuple[int, int], sentences: list[str], note: str | None) -> None:
-    height, width = size
-    text = max(10, height // 26)
-    font, line, margin = ImageFont.load_default(size=text), round(text * 1.5), round(text * 0.6)
-    most = max(1, int(LEGEND_SHARE * height) // line)
-    lines = [(COLOURS[i % len(COLOURS)], sentence) for i, sentence in enumerate(sentences)]
-    if len(lines) > most:
-        lines = [*lines[: most - 1], (None, f"and {len(lines) - most + 1} more")]
-    top = height - len(lines) * line - margin
-    fitted = [_fit(sentence, font, width - 3 * margin - text) for _, sentence in lines]
-    right = min(width, 3 * margin + text + max((font.getlength(sentence) for sentence in fitted), default=0))
-    draw.rectangle((0, top - margin, right, height), fill=(0, 0, 0, 150))
-    for row, ((colour, _), sentence) in enumerate(zip(lines, fitted, strict=True)):
-        y = top + row * line
+def _cropped(mask: np.ndarray) -> tuple[tuple[slice, slice], np.ndarray]:
+    """The smallest part of a mask that holds all of it and one pixel more on each side, and where that is."""
+    place = tuple(slice(max(0, used[0] - 1), used[-1] + 2) for used in (np.flatnonzero(mask.any(a)) for a in (1, 0)))
+    return place, mask[place]
+
+
+def _paste(drawn: np.ndarray, place: tuple[slice, slice], paint, weight: Image.Image) -> None:
+    """Blend `paint`, a colour or a picture, into a part of `drawn`, as far as `weight` says."""
+    part = Image.fromarray(np.ascontiguousarray(drawn[place]))
+    part.paste(paint, (0, 0, *part.size), weight)
+    drawn[place] = part
+
+
+def _thickness(height: int) -> int:
+    return max(1, round(height / 360))
+
+
+class _Style:
+    """Measures of the lettering for one size of frame, in pixels."""
+
+    def __init__(self, height: int, width: int):
+        self.height, self.width = height, width
+        self.text = max(10, height // 30)
+        self.font = ImageFont.load_default(size=self.text)
+        self.line, self.margin = round(self.text * 1.4), round(self.text * 0.6)
+
+    def write(self, draw: ImageDraw.ImageDraw, left: int, row: int, text: str) -> None:
+        """A line of text in the middle of the row's height."""
+        middle = self.margin // 2 + row * self.line + self.line // 2
+        draw.text((left, middle), text, font=self.font, fill=WHITE, anchor="lm")
+
+
+def _legend(style: _Style, sentences: list[str]) -> Image.Image:
+    left = 2 * style.margin + style.text
+    rows = _rows(style, sentences, style.width - left - style.margin)
+    right = left + style.margin + max((style.font.getlength(text) for _, text in rows), default=0)
+    height = len(rows) * style.line + style.margin // 2 * 2
+    legend = Image.new("RGBA", (max(1, min(style.width, round(right))), max(1, min(style.height, height))), SHADE)
+    draw = ImageDraw.Draw(legend)
+    for row, (colour, text) in enumerate(rows):
+        style.write(draw, left, row, text)
         if colour:
-            draw.rectangle((margin, y + text // 8, margin + text, y + text // 8 + text), fill=(*colour, 255))
-        draw.text((2 * margin + text, y), sentence, font=font, fill=(255, 255, 255, 255))
-    if note:
-        draw.rectangle((0, 0, width, line + margin), fill=(160, 0, 0, 210))
-        draw.text((margin, margin // 2), _fit(note, font, width - 2 * margin), font=font, fill=(255, 255, 255, 255))
+            top = style.margin // 2 + row * style.line + (style.line - style.text) // 2
+            draw.rectangle((style.margin, top, style.margin + style.text - 1, top + style.text - 1), fill=colour)
+    return legend
 
 
-def _fit(text: str, font, width: float) -> str:
+def _rows(style: _Style, sentences: list[str], width: float) -> list[tuple[tuple | None, str]]:
+    """The legend's lines with the colours of their swatches: whole sentences, else cut ones, else only the first."""
+    most = max(1, int(LEGEND_SHARE * style.height) // style.line)
+    for lines_each in (3, 2, 1):
+        rows = []
+        for index, sentence in enumerate(sentences):
+            first, *more = _wrap(sentence, style.font, width, lines_each)
+            rows += [(COLOURS[index % len(COLOURS)], first), *((None, line) for line in more)]
+        if len(rows) <= most:
+            return rows
+    return [*rows[: most - 1], (None, _cut(f"and {len(rows) - most + 1} more", style.font, width))]
+
+
+def _banner(style: _Style, note: str) -> Image.Image:
+    lines = _wrap(note, style.font, style.width - 2 * style.margin, 2)
+    banner = Image.new("RGBA", (style.width, min(style.height, len(lines) * style.line + style.margin)), ALARM)
+    for row, line in enumerate(lines):
+        style.write(ImageDraw.Draw(banner), style.margin, row, line)
+    return banner
+
+
+def _wrap(text: str, font, width: float, most: int) -> list[str]:
+    """`text` in at most `most` lines, none wider than `width` pixels; the last one is cut where it does not fit."""
+    lines, words = [], text.split()
+    while words and len(lines) < most - 1:
+        prefixes = [" ".join(words[: n + 1]) for n in range(len(words))]
+        count = max(1, bisect_right(prefixes, width, key=font.getlength))
+        lines.append(_cut(prefixes[count - 1], font, width))
+        words = words[count:]
+    return [*lines, _cut(" ".join(words), font, width)] if words or not lines else lines
+
+
+def _cut(text: str, font, width: float) -> str:
     """`text`, cut and ended by an ellipsis where it is wider than `width` pixels."""
-    text = " ".join(text.split())
     if font.getlength(text) <= width:
         return text
-    while text and font.getlength(text + "…") > width:
-        text = text[: max(0, len(text) - max(1, len(text) // 20))]
-    return text + "…"
+    kept = bisect_right(range(1, len(text)), width, key=lambda n: font.getlength(text[:n] + "…"))
+    return text[:kept].rstrip() + "…"

@@ -8,16 +8,27 @@ from collections.abc import Iterable, Iterator
 import av
 import numpy as np
 
-from cstm.errors import VideoError
 from cstm.runtime.video import Frame
 
 STRIDE = 2
+# libswscale's SWS_BILINEAR, SWS_ACCURATE_RND and SWS_BITEXACT.
+BILINEAR = 0x2 | 0x40000 | 0x80000
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:
-    """RGB uint8 [H,W,3] -> uint8 [size,size,3]; bilinear, the aspect is not kept (as the authors do)."""
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-    return frame.reformat(size, size, format="rgb24", interpolation="BILINEAR").to_ndarray()
+    """RGB uint8 [H,W,3] -> uint8 [size,size,3]; bilinear, the aspect is not kept (as the authors do).
+
+    A side that shrinks is averaged, not sampled. The result is the same with every PyAV and processor.
+    """
+    return np.ascontiguousarray(_resize_planes(image, size).transpose(1, 2, 0))
+
+
+def _resize_planes(image: np.ndarray, size: int) -> np.ndarray:
+    """As `resize`, but uint8 [3,size,size]."""
+    planes = np.ascontiguousarray(image.transpose(2, 0, 1))
+    # Called YUV, the three planes are scaled as they are; RGB would pass through YUV with half of its colour.
+    frame = av.VideoFrame.from_ndarray(planes, format="yuv444p")
+    return frame.reformat(size, size, format="yuv444p", interpolation=BILINEAR).to_ndarray()
 
 
 def clip_indices(target: int, count: int | None, frames: int = 8, stride: int = STRIDE) -> list[int]:
@@ -36,8 +47,8 @@ def clip_windows(
 ) -> Iterator[tuple[Frame, np.ndarray, np.ndarray]]:
     """(frame, its pixels uint8 [3,size,size], its clip uint8 [3,T,size,size]) for every `every`-th frame.
 
-    Holds only the frames that a window still needs. When the source breaks off (VideoError), the frames read so far
-    come first, then the error.
+    Holds only the frames that a window still needs. When the source raises, as a video that breaks off does, the
+    frames read so far come first, then the error.
     """
     ahead = clip_indices(0, None, frames)[-1]
     behind = STRIDE * (frames // 2)
@@ -48,11 +59,11 @@ def clip_windows(
     while True:
         try:
             frame = next(stream, None)
-        except VideoError as error:
+        except Exception as error:
             frame, broken = None, error
         if frame is not None:
             count = frame.index + 1
-            pixels[frame.index] = np.ascontiguousarray(resize(frame.image, size).transpose(2, 0, 1))
+            pixels[frame.index] = _resize_planes(frame.image, size)
             pixels.pop(frame.index - ahead - behind - 1, None)
             if frame.index % every == 0:
                 waiting.append(frame)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
@@ -12,15 +14,19 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from cstm.errors import MissingDependencyError, VideoError
 from cstm.files import atomic_path
+from cstm.runtime.pictures import Pictures, reason
 
 IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
-TEXT_FORMATS = {"tty", "bin", "xbin", "adf", "idf"}  # FFmpeg draws text files as video
 DEFAULT_FPS = 25.0
-# Containers may declare a few frames that edit lists or a dropped tail take away; more than this share is a cut file.
-LOST_SHARE = 0.02
+# FFmpeg's numbers for the two common ways from YUV to RGB, and for studio range (16 to 235).
+BT709, BT601, STUDIO_RANGE = 1, 5, 1
+UNSPECIFIED = 2
+# FFmpeg shows a text file as a film of its characters.
+TEXT_ART = {"tty", "bin", "xbin", "adf", "idf"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class Video:
 
     def __init__(self, name: str, frames: Iterator[Frame], fps: float, count: int | None = None, close=None):
         self.name, self.fps, self.count = name, fps, count
-        self._close = close
+        self._close, self._closed = close, False
         try:
             first = next(frames, None)
             if first is None:
@@ -53,7 +59,12 @@ class Video:
         self._frames = chain([first], frames)
 
     def __iter__(self) -> Iterator[Frame]:
-        for frame in self._frames:
+        while True:
+            if self._closed:  # FFmpeg would crash the process
+                raise VideoError(f"{self.name}: was closed; open it again")
+            frame = next(self._frames, None)
+            if frame is None:
+                return
             if frame.image.shape[:2] != self.size:
                 found, first = (f"{w}x{h}" for h, w in (frame.image.shape[:2], self.size))
                 raise VideoError(f"{self.name}: frame {frame.index} is {found}, the first {first}; make them one size")
@@ -61,9 +72,9 @@ class Video:
 
     def close(self) -> None:
         """Release the file. May be called again."""
-        if self._close:
+        if self._close and not self._closed:
             self._close()
-            self._close = None
+        self._closed = True
 
     def __enter__(self) -> Video:
         return self
@@ -72,81 +83,101 @@ class Video:
         self.close()
 
 
-def open_video(source: str | Path | Iterable[np.ndarray], fps: float | None = None) -> Video:
+def open_video(source: str | os.PathLike | Iterable[np.ndarray], fps: float | None = None) -> Video:
     """Open a video file, a folder of images (in natural order of names), or an iterable of RGB uint8 arrays [H,W,3].
 
     fps: frames a second of a folder or of arrays, 25 by default; a file knows its own.
     VideoError when there is no such file, it is no video, or it holds no frames.
     """
-    if not isinstance(source, (str, Path)):
-        return Video("the given frames", _from_arrays(source, fps or DEFAULT_FPS), fps or DEFAULT_FPS)
+    fps = DEFAULT_FPS if fps is None else fps
+    if not (math.isfinite(fps) and fps > 0):
+        raise VideoError(f"fps={fps}: must be a positive number of frames a second")
+    if not isinstance(source, (str, os.PathLike)):
+        if not isinstance(source, Iterable):
+            raise VideoError(f"a {type(source).__name__} is no video; give a path, or RGB uint8 arrays [H,W,3]")
+        return Video("the given frames", _from_arrays(source, fps), fps)
     path = Path(source)
     if path.is_dir():
-        return _open_folder(path, fps or DEFAULT_FPS)
-    if not path.is_file():
+        return _open_folder(path, fps)
+    if not path.exists():
         raise VideoError(f"{path}: no such file; name a video file or a folder of frames")
     return _open_file(path)
 
 
 def _open_file(path: Path) -> Video:
     try:
-        container = av.open(str(path))
-    except (av.error.FFmpegError, ValueError) as error:
-        raise VideoError(f"{path}: not a video that FFmpeg can read ({_reason(error)}); re-encode it") from error
-    if not container.streams.video or container.format.name in TEXT_FORMATS:
+        # With the protocol named, a colon in the file's name is not taken for one.
+        container = av.open(f"file:{path}", metadata_errors="replace")
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise VideoError(f"{path}: not a video that FFmpeg can read ({reason(error)}); re-encode it") from error
+    try:
+        stream = _video_stream(path, container)
+    except BaseException:
         container.close()
-        raise VideoError(f"{path}: not a video, it holds no video stream; name another file")
-    stream = container.streams.video[0]
-    stream.thread_type = "AUTO"
+        raise
     fps = float(stream.average_rate or DEFAULT_FPS)
-    count = stream.frames or None
-    return Video(str(path), _from_container(path, container, fps, count), fps, count, container.close)
+    return Video(str(path), _from_stream(path, container, stream, fps), fps, stream.frames or None, container.close)
 
 
-def _from_container(path: Path, container, fps: float, count: int | None) -> Iterator[Frame]:
-    index, start, broken = 0, None, None
-    decoded = container.decode(video=0)
-    while True:
-        try:
-            frame = next(decoded, None)
-        except av.error.FFmpegError as error:
-            broken = _reason(error)
-            break
-        if frame is None:
-            break
-        start = frame.time if start is None else start
-        time = index / fps if frame.time is None else frame.time - start
-        yield Frame(index, time, _upright(frame))
+def _video_stream(path: Path, container):
+    if container.format.name in TEXT_ART:
+        raise VideoError(f"{path}: not a video but text; name another file")
+    # The cover picture of a sound file is a video stream too.
+    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    if not streams:
+        raise VideoError(f"{path}: not a video, it holds no video stream; name another file")
+    if streams[0].codec_context is None:
+        raise VideoError(f"{path}: this PyAV cannot decode its codec; re-encode it, say as H.264")
+    return streams[0]
+
+
+def _from_stream(path: Path, container, stream, fps: float) -> Iterator[Frame]:
+    pictures, upright = Pictures(container, stream), _Upright()
+    index, start, time = 0, None, 0.0
+    for picture in pictures:
+        start = picture.time if start is None else start
+        time = index / fps if picture.time is None else picture.time - start
+        yield Frame(index, time, upright(picture))
         index += 1
-    cut = count is not None and count - index > max(2, LOST_SHARE * count)
-    if index and (broken or cut):
-        place = f"after frame {index}" + (f" of {count}" if count else "") + f" ({index / fps:.1f} s)"
-        reason = f": {broken}" if broken else ""
-        raise VideoError(f"{path}: breaks off {place}{reason}; the frames before were read, copy or re-encode the file")
+    if not pictures.loss:
+        return
+    if not index:
+        raise VideoError(f"{path}: holds no frames that can be read ({pictures.loss}); copy or re-encode the file")
+    place = f"after frame {index}" + (f" of {stream.frames}" if stream.frames else "") + f" ({time:.1f} s)"
+    raise VideoError(
+        f"{path}: breaks off {place}: {pictures.loss}; the frames before were read, copy or re-encode the file"
+    )
 
 
-def _upright(frame) -> np.ndarray:
-    """RGB [H,W,3], turned as the file says it is to be shown (phones store videos lying down)."""
-    image = frame.to_ndarray(format="rgb24")
-    quarters = round(getattr(frame, "rotation", 0) / 90) % 4
-    return np.ascontiguousarray(np.rot90(image, quarters)) if quarters else image
+class _Upright:
+    """Decoded pictures as RGB [H,W,3], turned as the file says (phones store videos lying down)."""
+
+    def __init__(self):
+        self._to_rgb = VideoReformatter()
+
+    def __call__(self, picture) -> np.ndarray:
+        # Both named, as PyAV before 17 takes every picture for BT.601, and converts only between two that differ.
+        space = BT601 if picture.colorspace == UNSPECIFIED else picture.colorspace
+        image = self._to_rgb.reformat(picture, format="rgb24", src_colorspace=space, dst_colorspace=BT601).to_ndarray()
+        quarters = round(getattr(picture, "rotation", 0) / 90) % 4
+        return np.ascontiguousarray(np.rot90(image, quarters)) if quarters else image
 
 
 def _open_folder(path: Path, fps: float) -> Video:
-    files = sorted((p for p in path.iterdir() if p.suffix.lower() in IMAGES), key=_natural)
+    files = sorted((p for p in path.iterdir() if p.suffix.lower() in IMAGES and p.name[0] != "."), key=_natural)
     if not files:
         raise VideoError(f"{path}: holds no images ({', '.join(sorted(IMAGES))}); name a folder of frames")
     return Video(str(path), _from_images(files, fps), fps, len(files))
 
 
 def _from_images(files: list[Path], fps: float) -> Iterator[Frame]:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps
 
     for index, file in enumerate(files):
         try:
             with Image.open(file) as image:
-                yield Frame(index, index / fps, np.asarray(image.convert("RGB")))
-        except (UnidentifiedImageError, OSError) as error:
+                yield Frame(index, index / fps, np.array(ImageOps.exif_transpose(image).convert("RGB")))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise VideoError(f"{file}: not an image that can be read; remove it or save it again") from error
 
 
@@ -162,6 +193,7 @@ class VideoWriter:
     """Writes RGB frames to an H.264 mp4 file, which appears when the block ends and not at all when it fails.
 
     size: (height, width) in pixels; odd sides lose their last row or column, as 4:2:0 video needs even ones.
+    MissingDependencyError when PyAV lacks libx264; VideoError when no frame was written or the disk refuses.
     """
 
     def __init__(self, path: str | Path, size: tuple[int, int], fps: float):
@@ -169,32 +201,53 @@ class VideoWriter:
             raise MissingDependencyError("this PyAV lacks libx264; pip install av from a wheel")
         self.path, self.fps = Path(path), Fraction(fps).limit_denominator(10_000)
         self.height, self.width = (side - side % 2 or 2 for side in size)
+        self._written = 0
 
     def __enter__(self) -> VideoWriter:
-        self._stack = ExitStack()
-        temporary = self._stack.enter_context(atomic_path(self.path))
-        self._container = av.open(str(temporary), "w", format="mp4", options={"movflags": "faststart"})
-        self._stream = self._container.add_stream("libx264", rate=self.fps, options={"crf": "20"})
-        self._stream.width, self._stream.height, self._stream.pix_fmt = self.width, self.height, "yuv420p"
+        with ExitStack() as stack, self._video_error():
+            temporary = stack.enter_context(atomic_path(self.path))
+            options = {"movflags": "faststart"}
+            self._container = stack.enter_context(av.open(f"file:{temporary}", "w", format="mp4", options=options))
+            self._stream = self._container.add_stream("libx264", rate=self.fps, options={"crf": "20"})
+            self._stream.width, self._stream.height, self._stream.pix_fmt = self.width, self.height, "yuv420p"
+            # Players take untagged video for BT.601 or BT.709 as they see fit.
+            context = self._stream.codec_context
+            context.colorspace = context.color_primaries = context.color_trc = BT709
+            context.color_range = STUDIO_RANGE
+            self._stack = stack.pop_all()
         return self
 
     def write(self, image: np.ndarray) -> None:
-        """Append a frame, RGB uint8 [H,W,3]."""
+        """Append a frame, RGB uint8 [H,W,3] of the writer's size; VideoError on another."""
         even = np.ascontiguousarray(image[: self.height, : self.width])
-        self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
+        if even.dtype != np.uint8 or even.shape != (self.height, self.width, 3):
+            raise VideoError(
+                f"{self.path}: frame {self._written} is {image.dtype} {image.shape}; give RGB uint8 [H,W,3] of one size"
+            )
+        frame = av.VideoFrame.from_ndarray(even, format="rgb24")
+        with self._video_error():
+            frame = frame.reformat(format="yuv420p", dst_colorspace=BT709, dst_color_range=STUDIO_RANGE)
+            frame.pts, frame.time_base = self._written, 1 / self.fps
+            self._container.mux(self._stream.encode(frame))
+        self._written += 1
 
-    def __exit__(self, kind, error, trace) -> None:
-        try:
-            if kind is None:
+    def __exit__(self, *failure) -> None:
+        # Whatever is raised here, or in closing the container, leaves through atomic_path, which removes the file.
+        with self._video_error(), self._stack as stack:
+            if failure[0] is not None:
+                stack.__exit__(*failure)
+            elif not self._written:
+                raise VideoError(f"{self.path}: no frame was written; write at least one")
+            else:
                 self._container.mux(self._stream.encode())
-        finally:
-            self._container.close()
-            self._stack.__exit__(kind, error, trace)
+
+    @contextmanager
+    def _video_error(self):
+        try:
+            yield
+        except av.error.FFmpegError as error:
+            raise VideoError(f"{self.path}: cannot be written ({reason(error)}); check the folder and disk") from error
 
 
 def _natural(path: Path) -> list:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)

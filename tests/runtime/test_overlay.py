@@ -53,3 +53,16 @@ def test_outline():
     mask[1:5, 1:5] = True
     edge = outline(mask)
     assert edge.sum() == 12 and not edge[2:4, 2:4].any()
+
+
+def test_no_filling_hides_an_outline(scene):
+    image, masks = scene
+    masks[1] = True
+    assert (Overlay(["a", "b"]).draw(image, masks)[20, 20:60] == COLOURS[0]).all()
+
+
+def test_long_sentences_go_on_in_the_next_line():
+    image = np.full((240, 320, 3), 255, np.uint8)
+    none = np.zeros((1, 240, 320), bool)
+    short, long = (Overlay([s]).draw(image, none) for s in ("a dog", "a dog that runs after a ball on the grass " * 2))
+    assert (long < 255).any(axis=(1, 2)).sum() > (short < 255).any(axis=(1, 2)).sum()

@@ -43,3 +43,10 @@ def test_resizing_agrees_with_pytorch():
 
 def test_scores():
     np.testing.assert_array_equal(scores(np.array([[[0.1, 0.7]], [[0.2, 0.1]]])), np.array([0.7, 0.2], np.float32))
+
+
+def test_what_is_not_asked_for_by_its_name_is_an_error():
+    with pytest.raises(ContractError, match="mask rule"):
+        masks(np.ones((1, 2, 2), np.float32), (2, 2), "half-max")
+    with pytest.raises(ContractError, match=r"\[2, 2\]"):
+        probabilities(np.ones((2, 2), np.float32))

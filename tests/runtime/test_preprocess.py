@@ -1,3 +1,5 @@
+import zlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -23,6 +25,30 @@ def test_resizing_is_deterministic_and_reads_any_memory_layout():
     np.testing.assert_array_equal(resize(flipped, 32), resize(flipped.copy(), 32))
 
 
+def test_resizing_does_not_mix_the_colours():
+    """Each channel is scaled alone: no passage through YUV, which would keep half of the colour only."""
+    image = np.random.default_rng(0).integers(0, 256, (50, 71, 3), dtype=np.uint8)
+    for channel in range(3):
+        alone = np.repeat(image[..., channel : channel + 1], 3, axis=2)
+        np.testing.assert_array_equal(resize(image, 32)[..., channel], resize(alone, 32)[..., channel])
+
+
+def test_resizing_to_the_same_size_changes_nothing():
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(resize(image, 32), image)
+
+
+def test_resizing_gives_the_same_bytes_everywhere():
+    y, x = np.mgrid[:50, :70]
+    image = np.stack([3 * y, 3 * x, (x * y) % 256], axis=-1).astype(np.uint8)
+    assert zlib.crc32(resize(image, 32).tobytes()) == 1017785004
+
+
+@pytest.mark.parametrize("side", [1, 2, 7])
+def test_resizing_tiny_images(side):
+    assert (resize(np.full((side, side + 1, 3), 77, np.uint8), 32) == 77).all()
+
+
 def test_the_authors_window():
     """Frame f counted from 1: eight frames from f - 8 in steps of two, f at index 4."""
     f = 30
@@ -35,6 +61,17 @@ def test_windows_stay_inside_with_the_target_in_the_middle(count, target, frames
     indices = clip_indices(target, count, frames)
     assert len(indices) == frames and indices[frames // 2] == target
     assert indices == sorted(indices) and indices[0] >= 0 and indices[-1] < count
+
+
+def test_a_source_that_fails_in_its_own_way():
+    def camera():
+        yield from numbered(5)
+        raise ConnectionError("unplugged")
+
+    seen = []
+    with pytest.raises(ConnectionError, match="unplugged"):
+        seen.extend(clip_windows(camera(), 32))
+    assert [frame.index for frame, _, _ in seen] == list(range(5))
 
 
 def numbered(count, broken_after=None):

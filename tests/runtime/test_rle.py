@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from cstm.errors import ContractError
 from cstm.runtime.rle import decode, encode
 
 coco = pytest.importorskip("pycocotools.mask")
@@ -34,3 +35,18 @@ def test_empty_and_full(fill):
 def test_a_large_blob():
     y, x = np.mgrid[:576, :768]
     check((y - 300) ** 2 + (x - 200) ** 2 < 150**2)
+
+
+def test_noise_in_a_whole_frame():
+    check(np.random.default_rng(0).random((576, 768)) > 0.5)
+
+
+@pytest.mark.parametrize("counts", ["", "4", "44", "é", "!!", "P", "ooooooooooooooo0"])
+def test_damaged_text_is_an_error(counts):
+    with pytest.raises(ContractError, match="damaged"):
+        decode({"size": [3, 3], "counts": counts})
+
+
+def test_only_whole_masks():
+    with pytest.raises(ContractError, match="H,W"):
+        encode(np.zeros(4, bool))
