@@ -33,6 +33,7 @@ from cstm.runtime.video import open_video
 
 LEAST_REPEATS = 30
 WARM_UP = 3
+SETTLE = 0.1  # seconds before each turn: the other backends' threads spin on for a while
 END_TO_END, CHAIN, DECODE, PREPROCESS, POSTPROCESS = "end to end", "chain", "decode", "pre-process", "post-process"
 EAGER = ("torch", "fp32")
 
@@ -101,6 +102,7 @@ def _frames(config, samples):
 
 def _measure(chain: Chain, key: tuple, pixels, text, plan, shared, samples) -> None:
     before, frame = shared
+    time.sleep(SETTLE)
     start = time.perf_counter()
     logits = chain.mask_logits(pixels, plan)
     answered = time.perf_counter()
