@@ -11,6 +11,7 @@ import platform
 import sys
 import time
 from collections import defaultdict
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +19,17 @@ from rich.progress import track
 from rich.table import Table
 
 from cstm.bench.memory import peak_memory
-from cstm.console import make_console
+from cstm.console import make_console, run_command
 from cstm.data.samples import DEMO_SENTENCES, DEMO_VIDEO
-from cstm.errors import CSTMError, MissingDependencyError
+from cstm.errors import RequestError
 from cstm.files import atomic_path
 from cstm.models.contract import CLIP, FRAME, TEXT_ENCODER, chain_inputs
-from cstm.runtime.backends import MODULES, backend, choose
+from cstm.runtime.backends import Backend, backend, runnable
 from cstm.runtime.bundle import Bundle
 from cstm.runtime.chain import Chain
 from cstm.runtime.device_array import cuda_device
 from cstm.runtime.postprocess import masks, probabilities
-from cstm.runtime.preprocess import clip_indices, resize
+from cstm.runtime.preprocess import clip_windows
 from cstm.runtime.video import open_video
 
 LEAST_REPEATS = 30
@@ -49,8 +50,8 @@ def latency(bundle: Bundle, backends=None, precisions=None, repeats: int = LEAST
     text = bundle.reader(DEMO_SENTENCES[0]).inputs
     chains = {}
     try:
-        for name, precision in _runnable(bundle, backends, precisions):
-            chains[name, precision] = Chain(bundle.config, backend(name).open(bundle, precision))
+        for found, precision in _with_eager(bundle, backends, precisions):
+            chains[found.name, precision] = Chain(bundle.config, found.open(bundle, precision))
         plans = {key: chain.plan(text) for key, chain in chains.items()}
         steps = range(WARM_UP + repeats)
         frames = _frames(bundle.config, samples)
@@ -66,38 +67,47 @@ def latency(bundle: Bundle, backends=None, precisions=None, repeats: int = LEAST
     return _rows(samples)
 
 
-def _runnable(bundle: Bundle, backends, precisions) -> list[tuple[str, str]]:
-    """(backend, precision) pairs; named backends must run here, and PyTorch eager is always among them."""
-    for name in backends or ():
-        choose(bundle, name)
-    found = [EAGER]
-    for name in backends or MODULES:
-        candidate = backend(name)
-        if candidate.problem(bundle) is None:
-            found += [(name, p) for p in candidate.precisions(bundle) if precisions is None or p in precisions]
-    return list(dict.fromkeys(found))
+def _with_eager(bundle: Bundle, backends, precisions) -> list[tuple[Backend, str]]:
+    """What runs here of what is asked for, and PyTorch eager before it."""
+    pairs, _ = runnable(bundle, backends, precisions)
+    return [(backend(EAGER[0]), EAGER[1]), *(pair for pair in pairs if (pair[0].name, pair[1]) != EAGER)]
 
 
 def _frames(config, samples):
-    """Endless (chain pixels, seconds for decoding and pre-processing) over the demo clip; both are timed apart."""
+    """Endless (the chain's pixels, (seconds for both, frame)) over the demo clip; decoding and the rest timed apart."""
     wanted = {spec.name for spec in chain_inputs(config)}
     while True:
-        resized = []
         with open_video(DEMO_VIDEO) as video:
-            stream = iter(video)
-            while True:
-                start = time.perf_counter()
-                frame = next(stream, None)
-                decoded = time.perf_counter()
-                if frame is None:
-                    break
-                resized.append(resize(frame.image, config.size).transpose(2, 0, 1))
-                clip = np.stack([resized[i] for i in clip_indices(len(resized) - 1, len(resized), config.frames)], 1)
-                done = time.perf_counter()
-                samples[DECODE].append(decoded - start)
-                samples[PREPROCESS].append(done - decoded)
-                given = {FRAME: resized[-1][None], CLIP: clip[None]}
-                yield {k: np.ascontiguousarray(a) for k, a in given.items() if k in wanted}, (done - start, frame)
+            decoder = _Timed(video)
+            windows = _Timed(clip_windows(decoder, config.size, config.frames))
+            for frame, pixels, clip in windows:
+                samples[DECODE].append(decoder.take())
+                both = windows.take()
+                samples[PREPROCESS].append(both - samples[DECODE][-1])
+                given = {FRAME: pixels[None], CLIP: clip[None]}
+                yield {name: array for name, array in given.items() if name in wanted}, (both, frame)
+
+
+class _Timed:
+    """An iterator that counts the seconds its source takes."""
+
+    def __init__(self, source):
+        self._source, self._seconds = iter(source), 0.0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        start = time.perf_counter()
+        try:
+            return next(self._source)
+        finally:
+            self._seconds += time.perf_counter() - start
+
+    def take(self) -> float:
+        """The seconds since the last call."""
+        seconds, self._seconds = self._seconds, 0.0
+        return seconds
 
 
 def _measure(chain: Chain, key: tuple, pixels, text, plan, shared, samples) -> None:
@@ -142,8 +152,8 @@ def _rows(samples: dict) -> list[dict]:
 
 
 def table(rows: list[dict], memory: dict[tuple, int]) -> Table:
-    """Latencies in ms, frames a second, the ratio to PyTorch eager, and the peak memory of a process of its own."""
-    shown = Table("backend", "precision", "part", "p50 ms", "p90", "p99", "frames/s", "× eager", "peak MB")
+    """Latencies in ms, frames a second, the ratio to PyTorch eager, and the host memory of a process of its own."""
+    shown = Table("backend", "precision", "part", "p50 ms", "p90", "p99", "frames/s", "× eager", "host MB")
     for row in sorted(rows, key=lambda r: (r["backend"], r["precision"])):
         whole = row["part"] == END_TO_END
         used = memory.get((row["backend"], row["precision"]))
@@ -169,28 +179,29 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=LEAST_REPEATS, help=f"at least {LEAST_REPEATS}")
     parser.add_argument("--json", type=Path, metavar="F", help="write the rows, the machine and the versions")
     arguments = parser.parse_args()
-    try:
-        if arguments.repeats < LEAST_REPEATS:
-            raise CSTMError(f"--repeats {arguments.repeats}: percentiles need at least {LEAST_REPEATS}")
+    return run_command(lambda: _run(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.repeats < LEAST_REPEATS:
+        raise RequestError(f"--repeats {arguments.repeats}: percentiles need at least {LEAST_REPEATS}")
+    with atomic_path(arguments.json) if arguments.json else nullcontext() as file:
         bundle = Bundle(arguments.bundle)
-        pairs = _runnable(bundle, arguments.backends, arguments.precisions)
-        memory = {pair: peak_memory(bundle.path, *pair) for pair in pairs}
-        rows = latency(bundle, arguments.backends, arguments.precisions, arguments.repeats, show=True)
-    except ModuleNotFoundError as error:
-        return _fail(MissingDependencyError(f'{error.name} is not installed; pip install "cstm[export]"'))
-    except CSTMError as error:
-        return _fail(error)
-    make_console().print(table(rows, memory))
-    if arguments.json:
-        record = {
-            "machine": {"platform": platform.platform(), "processor": _processor(), "gpu": cuda_device()},
-            "versions": {name: backend(name).version() for name, _ in pairs},
-            "preset": bundle.config.preset,
-            "peak_bytes": [{"backend": n, "precision": p, "bytes": used} for (n, p), used in memory.items()],
-            "rows": rows,
+        pairs = _with_eager(bundle, arguments.backends, arguments.precisions)
+        memory = {
+            (found.name, precision): peak_memory(bundle.path, found.name, precision) for found, precision in pairs
         }
-        with atomic_path(arguments.json) as temporary:
-            temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
+        rows = latency(bundle, arguments.backends, arguments.precisions, arguments.repeats, show=True)
+        make_console().print(table(rows, memory))
+        if file:
+            record = {
+                "machine": {"platform": platform.platform(), "processor": _processor(), "gpu": cuda_device()},
+                "versions": {found.name: found.version() for found, _ in pairs},
+                "preset": bundle.config.preset,
+                "peak_bytes": [{"backend": n, "precision": p, "bytes": used} for (n, p), used in memory.items()],
+                "rows": rows,
+            }
+            file.write_text(json.dumps(record, indent=1), encoding="utf-8")
     return 0
 
 
@@ -200,11 +211,6 @@ def _processor() -> str:
     return next(
         (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
     )
-
-
-def _fail(error: CSTMError) -> int:
-    print(f"error: {error}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

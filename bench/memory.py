@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from cstm.errors import EngineError
@@ -15,8 +16,9 @@ from cstm.runtime.chain import Chain
 
 def peak_memory(bundle: Path, name: str, precision: str) -> int:
     """Bytes of host memory at the peak of loading and running the recorded inference. EngineError when it fails."""
-    command = [sys.executable, "-m", "cstm.bench.memory", str(bundle), name, precision]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "cstm.bench.memory", str(bundle.resolve()), name, precision]
+    # From elsewhere: in the repository's root, `cstm/` would hide the installed package.
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tempfile.gettempdir())
     if done.returncode != 0:
         raise EngineError(f"{name} in {precision} failed: {' | '.join(done.stderr.strip().splitlines()[-2:])}")
     return int(done.stdout.split()[-1])

@@ -9,8 +9,9 @@ from rich.table import Table
 
 from cstm.calibration.inputs import component_inputs, real_samples
 from cstm.data.samples import DEMO_SENTENCES, DEMO_VIDEO
+from cstm.errors import CSTMError
 from cstm.models.contract import MASK_LOGITS
-from cstm.runtime.backends import MODULES, Backend, backend
+from cstm.runtime.backends import Backend, backend, runnable
 from cstm.runtime.bundle import Bundle
 from cstm.runtime.chain import Chain
 from cstm.runtime.postprocess import masks, probabilities
@@ -37,25 +38,25 @@ class ParityRow:
 def parity(bundle: Bundle, backends: list[str] | None = None, precisions: list[str] | None = None, report=None):
     """Compare; (rows, reasons): the ParityRows, and why each backend left out was left out.
 
-    The reference is PyTorch with the bundle's checkpoint, on real frames and sentences. report: called with each row.
+    The reference is PyTorch with the bundle's checkpoint, on real frames and sentences. A backend that raises has a
+    failed row. report: called with each row.
     """
+    pairs, reasons = runnable(bundle, backends, precisions)
     with Chain(bundle.config, backend("torch").open(bundle, "fp32")) as reference:
-        samples = real_samples(bundle.config, bundle.reader, DEMO_VIDEO, list(DEMO_SENTENCES), SAMPLES)
+        count = min(SAMPLES, bundle.max_batch)
+        samples = real_samples(bundle.config, bundle.reader, DEMO_VIDEO, list(DEMO_SENTENCES), count)
         inputs = dict(component_inputs(reference, samples))
         outputs = {name: reference.sessions[name].run(arrays) for name, arrays in inputs.items()}
-    rows, reasons = [], {}
-    for name in backends or MODULES:
-        found = backend(name)
-        problem = found.problem(bundle)
-        offered = () if problem else found.precisions(bundle)
-        if not offered:
-            reasons[name] = problem or "the bundle holds nothing for it"
-        for precision in offered:
-            if precisions is None or precision in precisions:
-                for row in _compare(bundle, found, precision, samples, inputs, outputs):
-                    rows.append(row)
-                    if report:
-                        report(row)
+    rows = []
+    for found, precision in pairs:
+        try:
+            for row in _compare(bundle, found, precision, samples, inputs, outputs):
+                rows.append(row)
+                if report:
+                    report(row)
+        except CSTMError as error:
+            nothing = Difference(np.inf, np.inf, 0.0)
+            rows.append(ParityRow(found.name, precision, f"failed: {error}", nothing, None, False))
     return rows, reasons
 
 
@@ -70,7 +71,7 @@ def _compare(bundle: Bundle, found: Backend, precision: str, samples, inputs, ou
         actual = chain(samples)
     difference = Difference.between(actual, expected)
     iou = mask_iou(actual, expected, bundle.config.mask_rule) if np.isfinite(actual).all() else 0.0
-    passed = difference.within(precision) and (iou >= IOU or not bundle.trained)
+    passed = difference.within(precision, strict=True) and (iou >= IOU or not bundle.trained)
     yield ParityRow(found.name, precision, CHAIN, difference, iou, passed)
 
 

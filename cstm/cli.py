@@ -11,8 +11,8 @@ from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from cstm.console import make_console
-from cstm.errors import CSTMError, MissingDependencyError
+from cstm.console import fail, make_console, run_command
+from cstm.errors import RequestError
 from cstm.files import atomic_path
 
 DEFAULT_BUNDLE = Path("build/tiny")
@@ -22,17 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; its exit code: 0, 1 when a check found a failure, 2 after one line that says what to do."""
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     parsed = _parser().parse_args(arguments)
-    try:
-        return parsed.command(parsed)
-    except CSTMError as error:
-        return _fail(error)
-    except ModuleNotFoundError as error:
-        return _fail(f'{error.name} is not installed, and this command needs it; pip install "cstm[export]"')
-    except OSError as error:
-        return _fail(error)
-    except KeyboardInterrupt:
-        _fail("interrupted")
-        return 130
+    return run_command(lambda: parsed.command(parsed))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -102,7 +92,7 @@ def _segment(arguments: argparse.Namespace) -> int:
     print(f"{written.frames} frames on {segmenter.backend.name} in {segmenter.precision}")
     for path in filter(None, (overlay, arguments.masks)):
         print(path)
-    return _fail(written.broken) if written.broken else 0
+    return fail(written.broken) if written.broken else 0
 
 
 def _build(arguments: argparse.Namespace) -> int:
@@ -114,12 +104,9 @@ def _build(arguments: argparse.Namespace) -> int:
 
 def _parity(arguments: argparse.Namespace) -> int:
     from cstm.bench.parity import parity, table, to_json
-    from cstm.runtime.backends import choose
     from cstm.runtime.bundle import Bundle
 
     bundle = Bundle(arguments.bundle)
-    for name in arguments.backends or ():
-        choose(bundle, name)
     console = make_console(stderr=True)
     with console.status("comparing with PyTorch") as status:
         report = lambda row: status.update(f"{row.backend} {row.precision} {row.part}")  # noqa: E731
@@ -131,7 +118,7 @@ def _parity(arguments: argparse.Namespace) -> int:
         with atomic_path(arguments.json) as temporary:
             temporary.write_text(json.dumps(to_json(rows), indent=1), encoding="utf-8")
     if not rows:
-        raise MissingDependencyError("no backend and precision to compare; see cstm doctor")
+        raise RequestError("no backend and precision to compare; see cstm doctor")
     failed = sum(not row.passed for row in rows)
     print(f"{len(rows) - failed} of {len(rows)} within tolerance")
     return 1 if failed else 0
@@ -160,11 +147,6 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is not 1 or more")
     return value
-
-
-def _fail(message) -> int:
-    print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

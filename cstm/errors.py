@@ -17,8 +17,12 @@ class BundleError(CSTMError):
     """A bundle that is of another schema, incomplete or altered."""
 
 
+class RequestError(CSTMError):
+    """A request that cannot be met as it stands: a backend, precision or option that there is not."""
+
+
 class EngineError(CSTMError):
-    """A TensorRT engine that belongs to another TensorRT version or GPU, or that failed to build or run."""
+    """A model or engine that a backend cannot load, build or run; TensorRT's belong to one version and GPU."""
 
 
 class VideoError(CSTMError):

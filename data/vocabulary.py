@@ -14,6 +14,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from cstm.errors import CheckpointError
 from cstm.models.config import CSTMConfig
 
+WORDPIECE = "words"  # what a checkpoint's provenance calls `wordpiece_tokenizer`
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 SUFFIXES = ("##s", "##es", "##ed", "##ing", "##er", "##ly")
 
@@ -50,21 +51,20 @@ def seeded_vectors(config: CSTMConfig, vocabulary: tuple[str, ...]) -> np.ndarra
     return np.asarray(rows, np.float32)
 
 
-def read_glove(path: str | Path, width: int = 300, keep: set[str] | None = None) -> tuple[list[str], np.ndarray]:
-    """Words and vectors, float32 [1+V,width] with a zero row 0, of a GloVe text file; `keep` limits the words.
+def read_glove(path: str | Path, width: int = 300) -> tuple[list[str], np.ndarray]:
+    """Words and vectors, float32 [1+V,width] with a zero row 0, of a GloVe text file; of a word's lines the first.
 
-    CheckpointError when the file is absent or a line does not hold a word and `width` numbers.
+    CheckpointError when a line does not hold a word and `width` numbers.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file; name GloVe's text file, such as glove.840B.300d.txt")
-    vocabulary, rows = [], [np.zeros(width, np.float32)]
-    with path.open(encoding="utf-8") as file:
+    vectors = {"": np.zeros(width, np.float32)}
+    with Path(path).open("rb") as file:
         for number, line in enumerate(file, start=1):
-            parts = line.rstrip("\n").rsplit(" ", width)
-            if len(parts) != width + 1:
-                raise CheckpointError(f"{path}: line {number} does not hold a word and {width} numbers")
-            if keep is None or parts[0] in keep:
-                vocabulary.append(parts[0])
-                rows.append(np.array(parts[1:], np.float32))
-    return vocabulary, np.stack(rows)
+            try:
+                word, *numbers = line.decode().rstrip("\n").rsplit(" ", width)
+                vector = np.array(numbers, np.float32)
+            except ValueError:
+                vector = np.empty(0)
+            if len(vector) != width:
+                raise CheckpointError(f"{path}: line {number} does not hold a word and {width} numbers; is it GloVe's?")
+            vectors.setdefault(word, vector)
+    return list(vectors)[1:], np.stack(list(vectors.values()))

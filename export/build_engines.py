@@ -8,16 +8,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cstm.errors import CSTMError
+from cstm.console import run_command
+from cstm.errors import RequestError
 from cstm.models.config import PRESETS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of the build."""
-    parser.add_argument(
-        "--checkpoint", type=Path, help="our .safetensors or the authors' .pth; default: the shipped one"
-    )
-    parser.add_argument("--preset", choices=PRESETS, help="without a checkpoint: this network, with seeded weights")
+    parser.add_argument("--checkpoint", type=Path, help="our .safetensors or the authors' .pth")
+    parser.add_argument("--preset", choices=PRESETS, help="a network with random weights; default: tiny")
     parser.add_argument("--output", type=Path, help="the bundle's folder; default build/<preset>")
     parser.add_argument("--precision", nargs="+", choices=("fp32", "fp16"), default=["fp32", "fp16"])
     parser.add_argument("--backend", choices=("auto", "tensorrt", "tensorrt_rtx", "none"), default="auto")
@@ -34,10 +33,10 @@ def run(arguments: argparse.Namespace, console: Console | None = None) -> Path:
 
     source = Source(arguments.checkpoint, arguments.preset, arguments.glove, arguments.tokenizer)
     if arguments.max_batch < 1:
-        raise CSTMError(f"--max-batch {arguments.max_batch}: must be 1 or more")
+        raise RequestError(f"--max-batch {arguments.max_batch}: must be 1 or more")
     options = BuildOptions(
         source=source,
-        output=(arguments.output or Path("build") / source.name()).resolve(),
+        output=(arguments.output or Path("build") / source.preset_name()).resolve(),
         precisions=tuple(p for p in ("fp32", "fp16") if p in arguments.precision),
         backend=arguments.backend,
         max_batch=arguments.max_batch,
@@ -50,12 +49,8 @@ def main() -> int:
     """The script's entry: 0, or 2 after one line that says what to do."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_arguments(parser)
-    try:
-        print(run(parser.parse_args()))
-    except CSTMError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    arguments = parser.parse_args()
+    return run_command(lambda: print(run(arguments)) or 0)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from cstm.export.steps import Steps, code_fingerprint
 from cstm.export.to_onnx import export_component
 from cstm.export.verify import verify_declaration, verify_values
 from cstm.files import atomic_path
+from cstm.models.config import CSTMConfig
 from cstm.models.contract import MASK_LOGITS, chain_inputs, contract
 from cstm.runtime.backends.onnxruntime import OnnxRuntimeSession
 from cstm.runtime.backends.torch import TorchSession
@@ -54,17 +55,19 @@ class BuildBundle:
         self.console = console or make_console(stderr=True)
         self.module = None if options.backend == "none" else engines.engine_module(options.backend)
         publish.check_replaceable(options.output)
+        self.fingerprint = options.source.fingerprint()
         self.folder = options.output.parent / f".{options.output.name}.work"
         self.steps = Steps(self.folder, options.force)
-        self.code = code_fingerprint("models", "export", "calibration", "runtime")
+        self.code = code_fingerprint("models", "data", "runtime", "calibration", "export"), publish.tools()
         self.rows: list[dict] = []
         self.macs: dict[str, int] = {}
         self.files = [CHECKPOINT, TOKENIZER, GOLDEN]
 
     def __call__(self) -> Path:
         """Build; the output's path. CSTMError says what failed; the old output then stays."""
-        self._step("checkpoint", {"source": self.options.source.fingerprint()}, [CHECKPOINT], self._write_checkpoint)
-        self.config = sources.read_config(self.folder / CHECKPOINT)
+        self._step("checkpoint", {"source": self.fingerprint}, [CHECKPOINT], self._write_checkpoint)
+        metadata = sources.read_metadata(self.folder / CHECKPOINT)
+        self.config, self.provenance = CSTMConfig.from_dict(metadata["config"]), metadata["provenance"]
         self.components = contract(self.config)
         with self._progress() as self.progress:
             self.task = self.progress.add_task("", total=2 + len(self.components) * self._columns())
@@ -78,9 +81,19 @@ class BuildBundle:
             parity = [self._check_chain(precision) for precision in self.options.precisions]
             self._forget_reference()
             built = [self._make_engine(p, n) for p in self.options.precisions for n in self.components if self.module]
-        manifest = publish.manifest(self, parity, [entry for entry in built if entry])
+        manifest = publish.manifest(
+            self.config,
+            self.provenance,
+            self.steps,
+            self.files,
+            max_batch=self.options.max_batch,
+            precisions=list(self.options.precisions),
+            engines=built,
+            built=self.rows,
+            parity=parity,
+        )
         publish.publish(self.folder, self.files, manifest, self.options.output)
-        self.console.print(publish.table(self.rows))
+        make_console().print(publish.table(self.rows))
         if not self.module and self.options.backend == "auto":
             self.console.print('no TensorRT here, so no engines; pip install "cstm\\[rtx]" builds them without a GPU')
         return self.options.output
@@ -141,10 +154,9 @@ class BuildBundle:
         if self.config.text == "gru":
             outputs.append(WORD_VECTORS_FILE)
             self.files.append(WORD_VECTORS_FILE)
-        inputs = {"text": source.text_fingerprint(), "config": self.config.to_dict()}
-        self._shown_step(
-            "tokenizer", "text", inputs, outputs, lambda: source.write_text_files(self.config, self.folder)
-        )
+        inputs = {"text": source.text_fingerprint(), "checkpoint": self.steps.digest(CHECKPOINT)}
+        write = lambda: source.write_text_files(self.config, self.provenance, self.folder)  # noqa: E731
+        self._shown_step("tokenizer", "text", inputs, outputs, write)
 
     def _make_samples(self) -> None:
         inputs = {"checkpoint": self.steps.digest(CHECKPOINT), "text": self.steps.digest(TOKENIZER)}
@@ -223,7 +235,7 @@ class BuildBundle:
             }
             with Chain(self.config, sessions) as chain:
                 difference = Difference.between(chain(golden), expected)
-            if not difference.within(precision):
+            if not difference.within(precision, strict=True):
                 raise ParityError(f"the whole chain in {precision} differs from PyTorch: {difference.shown(precision)}")
             return {"absolute": difference.absolute, "relative": difference.relative}
 

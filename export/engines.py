@@ -53,7 +53,8 @@ class BuildEngine:
             file = Path(folder) / "request.json"
             file.write_text(json.dumps(request), encoding="utf-8")
             command = [sys.executable, "-m", "cstm.export.engines", str(file)]
-            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+            # From elsewhere: in the repository's root, `cstm/` would hide the installed package.
+            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, cwd=folder)
             if done.returncode != 0 or not temporary.stat().st_size:
                 said = " | ".join((done.stdout + done.stderr).strip().splitlines()[-3:])
                 raise EngineError(f"{self.component.name}: {self.options.module} could not build the engine: {said}")

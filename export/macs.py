@@ -50,4 +50,3 @@ def _node_macs(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> int:
         return first[0] * (math.prod(second) + math.prod(shapes[node.input[2]]))
     transposed = any(a.name == "transA" and a.i for a in node.attribute)
     return math.prod(output) * first[0 if transposed else -1]
-

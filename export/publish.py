@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import resource
 import shutil
 import tempfile
 from importlib import metadata
@@ -13,9 +14,9 @@ from pathlib import Path
 from rich.table import Table
 
 from cstm.errors import BundleError
-from cstm.export import sources
-from cstm.models.config import RANDOM_WEIGHTS
-from cstm.runtime.bundle import CHECKPOINT, MANIFEST, SCHEMA, contract_record
+from cstm.export.steps import Steps
+from cstm.models.config import RANDOM_WEIGHTS, CSTMConfig
+from cstm.runtime.bundle import MANIFEST, SCHEMA, contract_record
 
 TOOLS = (
     "cstm",
@@ -31,29 +32,38 @@ TOOLS = (
 
 
 def check_replaceable(output: Path) -> None:
-    """BundleError when `output` is something other than a bundle, an empty folder or nothing: it is never removed."""
-    if output.exists() and not (output / MANIFEST).is_file() and (output.is_file() or any(output.iterdir())):
+    """BundleError unless `output` is a bundle with nothing added, an empty folder or nothing: no work is ever lost."""
+    if not output.exists():
+        return
+    if not output.is_dir():
         raise BundleError(f"{output}: exists and is not a bundle; name another --output")
+    found = {str(path.relative_to(output)) for path in output.rglob("*") if not path.is_dir()}
+    foreign = found - _own_files(output / MANIFEST)
+    if foreign:
+        raise BundleError(f"{output}: holds {min(foreign)}, which is no part of a bundle; name another --output")
 
 
-def manifest(build, parity: list[dict], engines: list[dict]) -> dict:
-    """The manifest of a finished build (a BuildBundle)."""
-    provenance = sources.read_metadata(build.folder / CHECKPOINT)["provenance"]
-    trained = provenance["kind"] not in RANDOM_WEIGHTS
+def _own_files(path: Path) -> set[str]:
+    """What a bundle's manifest lists, and the manifest; nothing when there is no such manifest."""
+    try:
+        recorded = json.loads(path.read_text(encoding="utf-8"))
+        return {*recorded["files"], MANIFEST} if {"schema", "contract"} <= recorded.keys() else set()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return set()
+
+
+def manifest(config: CSTMConfig, provenance: dict, steps: Steps, files: list[str], **facts) -> dict:
+    """A bundle's manifest. files: of the steps' folder. facts: max_batch, precisions, engines, built, parity."""
     return {
         "schema": SCHEMA,
-        "config": build.config.to_dict(),
-        "contract": contract_record(build.config),
-        "provenance": provenance | {"trained": trained},
-        "max_batch": build.options.max_batch,
-        "precisions": list(build.options.precisions),
-        "engines": engines,
-        "built": build.rows,
-        "parity": parity,
-        "tools": _tools(),
+        "config": config.to_dict(),
+        "contract": contract_record(config),
+        "provenance": provenance | {"trained": provenance["kind"] not in RANDOM_WEIGHTS},
+        **facts,
+        "tools": tools(),
         "files": {
-            name: {"sha256": build.steps.digest(name), "bytes": (build.folder / name).stat().st_size}
-            for name in sorted(build.files)
+            name: {"sha256": steps.digest(name), "bytes": (steps.folder / name).stat().st_size}
+            for name in sorted(files)
         },
     }
 
@@ -71,8 +81,13 @@ def publish(work: Path, files: list[str], manifest: dict, output: Path) -> None:
         if output.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{output.name}.old-", dir=output.parent))
             output.rename(old / "bundle")
-            fresh.rename(output)
-            shutil.rmtree(old)
+            try:
+                fresh.rename(output)
+            except BaseException:
+                (old / "bundle").rename(output)
+                raise
+            finally:
+                shutil.rmtree(old)
         else:
             fresh.rename(output)
     finally:
@@ -95,11 +110,16 @@ def table(rows: list[dict]) -> Table:
             f"{error['absolute']:.1e} abs, {error['relative']:.1e} rel" if error else "",
         )
     total = sum(row.get("macs", 0) for row in rows if row["precision"] == rows[0]["precision"])
-    shown.caption = f"{total / 1e9:.1f} GMACs for one sentence and one frame. Engines: cstm parity, where a GPU is."
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    shown.caption = (
+        f"{total / 1e9:.1f} GMACs for one sentence and one frame; at most {peak:.1f} GB of memory."
+        " Engines are compared by cstm parity, where a GPU is."
+    )
     return shown
 
 
-def _tools() -> dict[str, str]:
+def tools() -> dict[str, str]:
+    """Versions of what a bundle is made with."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for name in TOOLS:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 from cstm.data import vocabulary
 from cstm.errors import CheckpointError
 from cstm.files import atomic_path, sha256
-from cstm.models.config import CSTMConfig
+from cstm.models.config import RANDOM_WEIGHTS, CSTMConfig
 from cstm.runtime.bundle import TOKENIZER, WORD_VECTORS_FILE
 
 DEFAULT_PRESET = "tiny"
@@ -29,22 +29,26 @@ class Source:
     def __post_init__(self):
         if self.checkpoint and self.preset:
             raise CheckpointError("--checkpoint holds its own configuration; leave out --preset")
+        for file in filter(None, (self.checkpoint, self.glove, self.tokenizer)):
+            if not file.is_file():
+                raise CheckpointError(f"{file}: no such file; check the path")
 
-    def name(self) -> str:
-        """The bundle's default name."""
-        return self.checkpoint.stem if self.checkpoint else self.preset or DEFAULT_PRESET
+    def preset_name(self) -> str:
+        """The network's preset, after which the bundle is named."""
+        if self.checkpoint is None:
+            return self.preset or DEFAULT_PRESET
+        return read_config(self.checkpoint).preset if self.checkpoint.suffix == ".safetensors" else "released"
 
     def fingerprint(self) -> dict:
         """What the weights depend on."""
         if self.checkpoint is None:
             return {"preset": self.preset or DEFAULT_PRESET}
-        if not self.checkpoint.is_file():
-            raise CheckpointError(f"{self.checkpoint}: no such checkpoint; name a .safetensors or .pth file")
         return {"sha256": sha256(self.checkpoint)}
 
     def text_fingerprint(self) -> dict:
         """What the tokenizer and the word vectors depend on."""
-        return {f.name: sha256(f) for f in (self.glove, self.tokenizer) if f and f.is_file()}
+        files = {"glove": self.glove, "tokenizer": self.tokenizer}
+        return {name: sha256(file) if file else None for name, file in files.items()} | self.fingerprint()
 
     def load(self):
         """The network, a cstm.models.cstm.CSTM."""
@@ -54,30 +58,37 @@ class Source:
             return load_checkpoint(self.checkpoint)
         return seeded(CSTMConfig.from_preset(self.preset or DEFAULT_PRESET))
 
-    def write_text_files(self, config: CSTMConfig, folder: Path) -> None:
+    def write_text_files(self, config: CSTMConfig, provenance: dict, folder: Path) -> None:
         """The tokenizer and, for a GRU, the word vectors. CheckpointError when the checkpoint needs others."""
         if config.text == "gru":
-            words, vectors = self._word_vectors(config)
+            words, vectors = self._word_vectors(config, provenance)
             tokenizer = vocabulary.wordlevel_tokenizer(words)
             with atomic_path(folder / WORD_VECTORS_FILE) as temporary:
                 np.save(temporary, vectors)
-        elif self.tokenizer:
-            if not self.tokenizer.is_file():
-                raise CheckpointError(f"{self.tokenizer}: no such tokenizer file")
-            with atomic_path(folder / TOKENIZER) as temporary:
-                shutil.copyfile(self.tokenizer, temporary)
-            return
         else:
-            tokenizer = vocabulary.wordpiece_tokenizer()
+            tokenizer = self._tokenizer(provenance)
             if tokenizer.get_vocab_size() > config.vocabulary:
-                raise CheckpointError("the checkpoint has a vocabulary of its own; name its file with --tokenizer")
+                raise CheckpointError(
+                    f"the tokenizer has {tokenizer.get_vocab_size()} tokens, the network {config.vocabulary};"
+                    " name the network's own with --tokenizer"
+                )
         with atomic_path(folder / TOKENIZER) as temporary:
             tokenizer.save(str(temporary))
 
-    def _word_vectors(self, config):
+    def _tokenizer(self, provenance):
+        if self.tokenizer:
+            try:
+                return vocabulary.Tokenizer.from_file(str(self.tokenizer))
+            except Exception as error:  # tokenizers raises nothing more precise
+                raise CheckpointError(f"{self.tokenizer}: not a tokenizer.json ({error})") from error
+        if provenance["kind"] in RANDOM_WEIGHTS or provenance.get("tokenizer") == vocabulary.WORDPIECE:
+            return vocabulary.wordpiece_tokenizer()
+        raise CheckpointError("the checkpoint was trained with a tokenizer of its own; name its file with --tokenizer")
+
+    def _word_vectors(self, config, provenance):
         if self.glove:
             return vocabulary.read_glove(self.glove, config.word_vector_width)
-        if self.checkpoint:
+        if provenance["kind"] not in RANDOM_WEIGHTS:
             raise CheckpointError("the checkpoint reads GloVe word vectors; name their text file with --glove")
         words = vocabulary.words()
         return list(words), vocabulary.seeded_vectors(config, words)
@@ -89,10 +100,12 @@ def read_config(checkpoint: Path) -> CSTMConfig:
 
 
 def read_metadata(checkpoint: Path) -> dict:
-    """{"config": ..., "provenance": ...} of one of our checkpoints."""
-    import json
+    """{"config": ..., "provenance": ...} of one of our checkpoints. CheckpointError when it is none."""
+    from safetensors import SafetensorError, safe_open
 
-    from safetensors import safe_open
-
-    with safe_open(checkpoint, framework="np") as file:
-        return {name: json.loads(value) for name, value in file.metadata().items()}
+    try:
+        with safe_open(checkpoint, framework="np") as file:
+            metadata = file.metadata() or {}
+            return {name: json.loads(metadata[name]) for name in ("config", "provenance")}
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{checkpoint}: not a CSTM checkpoint ({error}); see save_checkpoint") from error

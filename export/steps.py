@@ -17,7 +17,6 @@ class Steps:
 
     def __init__(self, folder: str | Path, force: bool = False):
         self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
         self._file = self.folder / "steps.json"
         self._done = {}
         if self._file.is_file() and not force:
@@ -34,10 +33,12 @@ class Steps:
         record = self._done.get(name)
         if record and record["key"] == key and set(record["outputs"]) == set(outputs) and self._intact(record):
             return record["info"]
+        self.folder.mkdir(parents=True, exist_ok=True)
         start = time.perf_counter()
         info = action() or {}
         info["seconds"] = round(time.perf_counter() - start, 2)
         digests = {output: sha256(self.folder / output) for output in outputs}
+        self._done.pop(name, None)
         self._done[name] = {"key": key, "outputs": digests, "info": info}
         with atomic_path(self._file) as temporary:
             temporary.write_text(json.dumps(self._done, indent=1), encoding="utf-8")
@@ -45,8 +46,8 @@ class Steps:
         return info
 
     def digest(self, output: str) -> str:
-        """The SHA-256 of a file that some step has made."""
-        return next(r["outputs"][output] for r in self._done.values() if output in r["outputs"])
+        """The SHA-256 of a file, from the last step that made it."""
+        return next(r["outputs"][output] for r in reversed(self._done.values()) if output in r["outputs"])
 
     def _intact(self, record: dict) -> bool:
         files = ((self.folder / name, digest) for name, digest in record["outputs"].items())
@@ -55,11 +56,12 @@ class Steps:
 
 @cache
 def code_fingerprint(*folders: str) -> str:
-    """A hash of the source files in some of the project's folders, so that results of other code are not reused."""
+    """A hash of the files in some of the project's folders, so that results of other code and data are not reused."""
     root = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
     for folder in folders:
         # Installed, the folders are sub-packages beside this one; in the repository, folders of its root.
-        for path in sorted((root / folder).glob("*.py")):
-            digest.update(path.name.encode() + path.read_bytes())
+        for path in sorted((root / folder).rglob("*")):
+            if path.is_file() and path.suffix != ".pyc":
+                digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()

@@ -19,8 +19,9 @@ from cstm.errors import CheckpointError
 from cstm.files import atomic_path
 from cstm.models.config import CSTMConfig
 from cstm.models.cstm import CSTM
+from cstm.models.decoder import pyramid
 
-# The released code's names (github RyanHTR/CSTM) -> ours; the first rule that matches a prefix is taken.
+# The released code's names (github RyanHTR/CSTM) -> ours: where a part is, then what it is.
 RELEASED_PREFIXES = [
     (r"^s_layer(\d)\.", lambda m: f"encoders.spatial.stages.{int(m[1]) - 1}."),
     (r"^t_layer(\d)\.", lambda m: f"encoders.temporal.stages.{int(m[1]) - 1}."),
@@ -89,7 +90,8 @@ def _spread_logits(model: CSTM, mean: float = -3, deviation: float = 2) -> None:
         text = torch.randn(1, config.max_words, config.word_vector_width, generator=rng)
     else:
         text = torch.arange(config.max_words)[None], torch.ones(1, config.max_words, dtype=torch.int64)
-    for head, level in zip(model.decoder.heads, model.decoder.pyramid(model.fused(video, text)), strict=True):
+    levels = pyramid(model.decoder.merge, model.fused(video, text))
+    for head, level in zip(model.decoder.heads, levels, strict=True):
         features = head[:-1](level)[0].flatten(1)
         spread, directions = torch.linalg.eigh(features.cov())
         direction = directions[:, -1] * directions[:, -1].sum().sign()

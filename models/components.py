@@ -17,7 +17,7 @@ from cstm.models import contract as names
 from cstm.models.cmam import CMAM, l2_normalise, per_channel
 from cstm.models.config import STAGES
 from cstm.models.cstm import CSTM, middle_frame
-from cstm.models.decoder import Decoder
+from cstm.models.decoder import pyramid
 
 
 class TextComponent(nn.Module):
@@ -99,7 +99,7 @@ class DecoderComponent(nn.Module):
         self.head = model.decoder.heads[-1]
 
     def forward(self, *fused):
-        return self.head(Decoder.pyramid(self, fused)[-1])
+        return self.head(pyramid(self.merge, fused)[-1])
 
 
 def component_modules(model: CSTM) -> dict[str, nn.Module]:

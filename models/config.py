@@ -30,8 +30,11 @@ class CSTMConfig:
     text: "gru" (word vectors, one GRU; the released code) or "transformer" (token ids, BERT).
     size: side R of the square frames in pixels, divisible by 32. frames: T, frames in a clip.
     max_words: N, words or tokens in a sentence, padding included.
-    text_width: D. vocabulary: rows of the transformer's embedding (0 for the GRU).
-    spatial_width, temporal_width: multiply every channel count of ResNet-50 and I3D.
+    text_width: D. word_vector_width: of the GRU's input. vocabulary: rows of the transformer's embedding (0 for the
+    GRU); transformer_width, _layers and _heads: BERT's hidden size and depth.
+    spatial_layers: blocks in ResNet's stages 2..5. spatial_width, temporal_width: multiply every channel count of
+    ResNet-50 and I3D. decoder_width: E.
+    streams: encoders in use. cmam: whether the words modulate them.
     lgfs_stages: stages whose two streams LGFS weighs; the others are concatenated and convolved.
     head_convs: convolutions in a mask head, 2 (the supplement) or 3 (the released code).
     mask_rule: "half_max", a pixel is in when its probability exceeds half of the frame's maximum (the authors'), or

@@ -24,6 +24,14 @@ def mask_head(width: int, convs: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Conv2d(width, 1, 1))
 
 
+def pyramid(merge: nn.ModuleList, fused: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Fused features of stages 1..5, [B,E,R/2..R/32] -> six feature maps, R/32 to R, coarse to fine."""
+    levels = [fused[4]]
+    for stage in (3, 2, 1, 0):
+        levels.append(merge[stage](torch.cat([upsample(levels[-1]), fused[stage]], dim=1)))
+    return [*levels, upsample(levels[-1])]
+
+
 class Decoder(nn.Module):
     """Five fused maps -> six logit maps. `heads[0]` is the coarsest; only the last is needed at inference."""
 
@@ -33,13 +41,6 @@ class Decoder(nn.Module):
         self.merge = nn.ModuleList(conv_block(2 * width, width) for _ in range(4))
         self.heads = nn.ModuleList(mask_head(width, config.head_convs) for _ in range(LEVELS))
 
-    def pyramid(self, fused: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Fused features of stages 1..5, [B,E,R/2..R/32] -> six feature maps, R/32 to R, coarse to fine."""
-        levels = [fused[4]]
-        for stage in (3, 2, 1, 0):
-            levels.append(self.merge[stage](torch.cat([upsample(levels[-1]), fused[stage]], dim=1)))
-        return [*levels, upsample(levels[-1])]
-
     def forward(self, fused):
         """Six logit maps [B,h,w], coarse to fine."""
-        return [head(level).squeeze(1) for head, level in zip(self.heads, self.pyramid(fused), strict=True)]
+        return [head(level).squeeze(1) for head, level in zip(self.heads, pyramid(self.merge, fused), strict=True)]

@@ -45,6 +45,7 @@ class Bundle:
     is checked when `file` first hands it out, so nothing unverified is ever used.
 
     config: the network's. trained: whether masks mean anything. max_batch: most sentences in one inference.
+    precisions: those whose ONNX models it holds.
     """
 
     def __init__(self, path: str | Path):
@@ -53,9 +54,13 @@ class Bundle:
         try:
             self.config = CSTMConfig.from_dict(self.manifest["config"])
             self.provenance = self.manifest["provenance"]
-            self.max_batch = int(self.manifest["max_batch"])
+            self.max_batch, self.precisions = int(self.manifest["max_batch"]), tuple(self.manifest["precisions"])
+            self._engines = {(e["module"], e["precision"], e["component"]): e for e in self.manifest["engines"]}
+            self._files = {name: (r["sha256"], int(r["bytes"])) for name, r in self.manifest["files"].items()}
             same = self.manifest["contract"] == contract_record(self.config)
-        except (KeyError, TypeError, ValueError) as error:
+            if self.max_batch < 1:
+                raise ValueError(f"max_batch {self.max_batch}")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(
                 f"{self.path}: the manifest is not understood ({error}); rebuild with cstm build"
             ) from error
@@ -69,27 +74,18 @@ class Bundle:
         """Whether the weights were learnt."""
         return bool(self.provenance.get("trained"))
 
-    @property
-    def precisions(self) -> tuple[str, ...]:
-        """Precisions whose ONNX models the bundle holds."""
-        return tuple(self.manifest["precisions"])
-
     def engines(self, module: str, precision: str) -> dict[str, dict] | None:
         """The engines of one TensorRT module and precision by component; None unless there is one for each."""
-        found = {
-            entry["component"]: entry
-            for entry in self.manifest["engines"]
-            if (entry["module"], entry["precision"]) == (module, precision)
-        }
-        return found if set(found) == set(contract(self.config)) else None
+        found = {name: self._engines.get((module, precision, name)) for name in contract(self.config)}
+        return found if all(found.values()) else None
 
     def file(self, name: str) -> Path:
         """The path of a file of the bundle whose hash agrees with the manifest. BundleError otherwise."""
-        if name not in self.manifest["files"]:
+        if name not in self._files:
             raise BundleError(f"{self.path}: holds no {name}; rebuild with cstm build")
         path = self.path / name
         if name not in self._verified:
-            if sha256(path) != self.manifest["files"][name]["sha256"]:
+            if sha256(path) != self._files[name][0]:
                 raise BundleError(f"{path}: altered since the bundle was built; rebuild it or copy it again")
             self._verified.add(name)
         return path
@@ -97,7 +93,7 @@ class Bundle:
     @cached_property
     def reader(self) -> SentenceReader:
         """The reader of sentences for this network."""
-        vectors = np.load(self.file(WORD_VECTORS_FILE)) if self.config.text == "gru" else None
+        vectors = np.load(self.file(WORD_VECTORS_FILE), mmap_mode="r") if self.config.text == "gru" else None
         return SentenceReader(self.config, self.file(TOKENIZER), vectors)
 
     def golden(self) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -119,9 +115,9 @@ class Bundle:
         return manifest
 
     def _check_files(self) -> None:
-        for name, record in self.manifest["files"].items():
+        for name, (_, size) in self._files.items():
             path = self.path / name
             if not path.is_file():
                 raise BundleError(f"{path}: missing from the bundle; rebuild it or copy it again")
-            if path.stat().st_size != record["bytes"]:
+            if path.stat().st_size != size:
                 raise BundleError(f"{path}: altered since the bundle was built; rebuild it or copy it again")

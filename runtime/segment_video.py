@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from cstm.errors import VideoError
+from cstm.errors import RequestError, VideoError
 from cstm.files import atomic_path
 from cstm.runtime import rle
 from cstm.runtime.overlay import Overlay
@@ -42,8 +42,10 @@ def segment_to_files(
     VideoError only when there was nothing to write.
     """
     frames, broken = [], None
+    _check_places(video.name, overlay, masks)
     results = segmenter.segment(video, sentences, every)
     with ExitStack() as stack:
+        masks_file = stack.enter_context(atomic_path(masks)) if masks else None
         writer = stack.enter_context(VideoWriter(overlay, video.size, video.fps / every)) if overlay else None
         painter = Overlay(sentences, note=None if segmenter.bundle.trained else UNTRAINED)
         try:
@@ -57,11 +59,17 @@ def segment_to_files(
             if not frames:
                 raise
             broken = error
-    if masks:
-        head = {"size": list(video.size), "fps": video.fps, "sentences": sentences, "trained": segmenter.bundle.trained}
-        with atomic_path(masks) as temporary:
-            temporary.write_text(json.dumps(head | {"frames": frames}), encoding="utf-8")
+        if masks_file:
+            head = {"size": list(video.size), "fps": video.fps, "sentences": sentences}
+            record = head | {"trained": segmenter.bundle.trained, "frames": frames}
+            masks_file.write_text(json.dumps(record), encoding="utf-8")
     return Written(len(frames), broken)
+
+
+def _check_places(video: str, overlay: str | Path | None, masks: str | Path | None) -> None:
+    places = [Path(place).resolve() for place in (video, overlay, masks) if place]
+    if len(set(places)) < len(places):
+        raise RequestError("the video, the overlay and the masks must be three different files")
 
 
 def _record(result) -> dict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cstm.errors import ParityError, QueryError
+from cstm.errors import ParityError, QueryError, RequestError
 from cstm.models.contract import CLIP, FRAME, chain_inputs
 from cstm.runtime.backends import choose
 from cstm.runtime.bundle import Bundle
@@ -47,7 +48,8 @@ class FrameMasks:
 class Segmenter:
     """A loaded bundle, ready for videos. A context manager; not for use by several threads at once.
 
-    bundle: a bundle's folder. backend: "auto", or a name of `cstm doctor`'s list, which then works or raises.
+    bundle: a bundle's folder. backend: "auto", or a name of `cstm doctor`'s list, which then works or raises; what was
+    chosen and why is logged.
     precision: "fp32", "fp16" or "bf16"; None takes the backend's default.
 
     On loading, the chain's answer to the bundle's recorded input is compared with the recorded one: ParityError when
@@ -58,6 +60,7 @@ class Segmenter:
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle)
         self.config = self.bundle.config
         self.backend, self.precision, self.reason = choose(self.bundle, backend, precision)
+        logging.getLogger(__name__).info("%s in %s (%s)", self.backend.name, self.precision, self.reason)
         self.chain = Chain(self.config, self.backend.open(self.bundle, self.precision))
         try:
             self._check_golden()
@@ -77,9 +80,9 @@ class Segmenter:
         """
         queries = self.queries(sentences)
         if every < 1:
-            raise QueryError(f"every={every}: must be 1 or more")
-        opened = video if isinstance(video, Video) else open_video(video)
-        return self._frames(opened, self._plans(queries), every)
+            raise RequestError(f"every={every}: must be 1 or more")
+        plans = self._plans(queries)
+        return self._frames(video if isinstance(video, Video) else open_video(video), plans, every)
 
     def queries(self, sentences: str | list[str]) -> list[Query]:
         """The sentences as the network reads them; warns (UnknownWordWarning) of words it has never seen."""
@@ -127,7 +130,7 @@ class Segmenter:
     def _check_golden(self) -> None:
         inputs, expected = self.bundle.golden()
         difference = Difference.between(self.chain(inputs), expected)
-        if not difference.within(self.precision):
+        if not difference.within(self.precision, strict=True):
             raise ParityError(
                 f"{self.bundle.path}: {self.backend.name} in {self.precision} does not give the recorded masks"
                 f" ({difference.shown(self.precision)}); rebuild the bundle here, or try another backend or precision"

@@ -35,6 +35,8 @@ class SentenceReader:
     def __init__(self, config: CSTMConfig, tokenizer: str | Path, word_vectors: np.ndarray | None = None):
         self.config = config
         self.tokenizer = Tokenizer.from_file(str(tokenizer))
+        self.tokenizer.no_padding()
+        self.tokenizer.no_truncation()
         self.word_vectors = word_vectors
 
     def __call__(self, sentence: str) -> Query:

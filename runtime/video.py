@@ -186,7 +186,7 @@ def _from_arrays(arrays: Iterable[np.ndarray], fps: float) -> Iterator[Frame]:
         shape, dtype = getattr(array, "shape", None), getattr(array, "dtype", None)
         if dtype != np.uint8 or len(shape) != 3 or shape[2] != 3 or not all(shape):
             raise VideoError(f"frame {index} is {dtype} {shape}; give RGB uint8 arrays of shape [H,W,3]")
-        yield Frame(index, index / fps, np.asarray(array))
+        yield Frame(index, index / fps, np.array(array))  # a copy: cameras reuse their buffers
 
 
 class VideoWriter:
@@ -199,7 +199,7 @@ class VideoWriter:
     def __init__(self, path: str | Path, size: tuple[int, int], fps: float):
         if "libx264" not in av.codecs_available:
             raise MissingDependencyError("this PyAV lacks libx264; pip install av from a wheel")
-        self.path, self.fps = Path(path), Fraction(fps).limit_denominator(10_000)
+        self.path, self.fps = Path(path), max(Fraction(fps).limit_denominator(10_000), Fraction(1, 10_000))
         self.height, self.width = (side - side % 2 or 2 for side in size)
         self._written = 0
 

@@ -90,6 +90,7 @@ BAD = {
     "a sentence in another script": ([DEMO_VIDEO, "собака бежит"], "plain English"),
     "an unknown backend": ([DEMO_VIDEO, SENTENCE, "--backend", "caffe"], "no backend 'caffe'"),
     "an unknown precision": ([DEMO_VIDEO, SENTENCE, "--backend", "onnxruntime", "--precision", "fp8"], "no fp8"),
+    "the video itself as output": ([DEMO_VIDEO, SENTENCE, "--out", DEMO_VIDEO], "three different files"),
     "a place that cannot be written": ([DEMO_VIDEO, SENTENCE, "--out", "notes.txt/o.mp4"], "notes.txt"),
 }
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from importlib import metadata
 
-from cstm.errors import CSTMError, MissingDependencyError
+from cstm.errors import CSTMError, MissingDependencyError, RequestError
 from cstm.models.contract import contract
 from cstm.runtime.bundle import Bundle
 from cstm.runtime.session import Session
@@ -75,17 +75,17 @@ class Backend(ABC):
 
 
 def backend(name: str) -> Backend:
-    """The backend of that name. MissingDependencyError, listing those there are, when there is no such backend."""
+    """The backend of that name. RequestError, listing those there are, when there is no such backend."""
     if name not in MODULES:
-        raise MissingDependencyError(f"no backend {name!r}; choose from auto, {', '.join(MODULES)}")
+        raise RequestError(f"no backend {name!r}; choose from {', '.join(MODULES)}")
     return importlib.import_module(f"cstm.runtime.backends.{MODULES[name]}").make(name)
 
 
 def choose(bundle: Bundle, name: str = "auto", precision: str | None = None) -> tuple[Backend, str, str]:
     """The backend, the precision, and why, for a request.
 
-    "auto" takes the first backend of the table that runs this bundle here; a named one must. MissingDependencyError
-    says what is missing or which precisions there are.
+    "auto" takes the first backend of the table that runs this bundle here; a named one must. MissingDependencyError,
+    EngineError or RequestError say what is missing, which version is, or which precisions there are.
     """
     if name != "auto":
         found = backend(name)
@@ -99,12 +99,32 @@ def choose(bundle: Bundle, name: str = "auto", precision: str | None = None) -> 
     raise MissingDependencyError(f"no backend runs this bundle here ({'; '.join(reasons)}); see cstm doctor")
 
 
+def runnable(
+    bundle: Bundle, names: Iterable[str] | None = None, precisions: Iterable[str] | None = None
+) -> tuple[list[tuple[Backend, str]], dict[str, str]]:
+    """Every (backend, precision) that runs `bundle` here, and why other backends do not.
+
+    names: only these, each of which must run (errors as in `choose`). precisions: only these.
+    """
+    pairs, reasons = [], {}
+    for found in map(backend, names or MODULES):
+        try:
+            _agree(found, bundle, None)
+        except CSTMError as error:
+            if names:
+                raise
+            reasons[found.name] = str(error)
+            continue
+        pairs += [(found, p) for p in found.precisions(bundle) if precisions is None or p in precisions]
+    return pairs, reasons
+
+
 def _agree(found: Backend, bundle: Bundle, precision: str | None) -> str:
     """The precision that `found` will run `bundle` in. CSTMError when it cannot."""
     found.require(bundle)
     offered = found.precisions(bundle)
     if not offered:
-        raise MissingDependencyError(f"{found.name}: the bundle holds nothing for it; rebuild it with cstm build")
+        raise RequestError(f"{found.name}: the bundle holds nothing for it; rebuild it with cstm build")
     if precision and precision not in offered:
-        raise MissingDependencyError(f"{found.name}: no {precision} here, choose from {', '.join(offered)}")
+        raise RequestError(f"{found.name}: no {precision} here, choose from {', '.join(offered)}")
     return precision or offered[0]

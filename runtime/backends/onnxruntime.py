@@ -75,6 +75,9 @@ class OnnxRuntimeBackend(Backend):
     def precisions(self, bundle: Bundle) -> tuple[str, ...]:
         """As Backend.precisions."""
         offered = [p for p in ("fp32", "fp16") if p in bundle.precisions]
+        if self.name == "onnxruntime-tensorrt":
+            # Its provider cannot turn TF32 off, so what it would give is no FP32.
+            return tuple(p for p in offered if p == "fp16")
         return tuple(offered if self.name == "onnxruntime" else offered[::-1])
 
     def open_component(self, bundle: Bundle, component: str, precision: str) -> Session:

