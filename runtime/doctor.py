@@ -33,7 +33,7 @@ def backend_table() -> Table:
     shown = Table("backend", "version", "state", title="cstm segment can run on")
     for name in MODULES:
         found = backend(name)
-        problem = found.problem()
+        problem = (found.problem() or "").removeprefix(f"{name}: ")
         shown.add_row(name, found.version() or "", f"[yellow]{_plain(problem)}" if problem else "[green]ready")
     return shown
 

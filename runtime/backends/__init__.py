@@ -36,7 +36,9 @@ class Backend(ABC):
     def require(self, bundle: Bundle | None = None) -> None:
         """MissingDependencyError or EngineError unless it can run on this machine and, where given, this bundle."""
         if self.version() is None:
-            raise MissingDependencyError(f'{self.name} needs {self.package}; pip install "cstm[{self.extra}]"')
+            raise MissingDependencyError(
+                f'{self.name}: {self.package} is not installed; pip install "cstm[{self.extra}]"'
+            )
 
     @abstractmethod
     def precisions(self, bundle: Bundle) -> tuple[str, ...]:
