@@ -181,6 +181,19 @@ def test_parity_fails_where_results_differ(bundle_path, folder, monkeypatch, cap
     assert "NO" in capsys.readouterr().out
 
 
+def test_parity_reports_a_backend_that_breaks(bundle_path, folder, monkeypatch, capsys):
+    from cstm.errors import EngineError
+    from cstm.runtime.backends.onnxruntime import OnnxRuntimeSession
+
+    def broken(self, inputs):
+        raise EngineError("out of memory")
+
+    monkeypatch.setattr(OnnxRuntimeSession, "run", broken)
+    assert main(["parity", str(bundle_path), "--backends", "onnxruntime", "openvino", "--precisions", "fp32"]) == 1
+    printed = capsys.readouterr().out
+    assert "failed: out of" in printed and "6 of 7 within tolerance" in printed
+
+
 def test_doctor_lists_every_backend(capsys):
     from cstm.runtime.backends import MODULES
 
