@@ -23,7 +23,7 @@ from cstm.console import make_console, run_command
 from cstm.data.samples import DEMO_SENTENCES, DEMO_VIDEO
 from cstm.errors import RequestError
 from cstm.files import atomic_path
-from cstm.models.contract import CLIP, FRAME, TEXT_ENCODER, chain_inputs
+from cstm.models.contract import CLIP, FRAME, TEXT_ENCODER
 from cstm.runtime.backends import Backend, backend, runnable
 from cstm.runtime.bundle import Bundle
 from cstm.runtime.chain import Chain
@@ -39,18 +39,18 @@ END_TO_END, CHAIN, DECODE, PREPROCESS, POSTPROCESS = "end to end", "chain", "dec
 EAGER = ("torch", "fp32")
 
 
-def latency(bundle: Bundle, backends=None, precisions=None, repeats: int = LEAST_REPEATS, show=False) -> list[dict]:
+def latency(bundle: Bundle, pairs: list[tuple[Backend, str]], repeats: int = LEAST_REPEATS, show=False) -> list[dict]:
     """Rows {backend, precision, part, p50_ms, p90_ms, p99_ms, ratio}, batch 1, one sentence.
 
-    Every backend and precision takes its turn in each repeat, PyTorch eager among them; ratio: eager's median over
-    this one's. Parts: the components; "chain", all of them but the text encoder, which runs once a sentence; decode,
-    pre-process and post-process of one frame; "end to end", their sum with the chain.
+    pairs: from `with_eager`. Every pair takes its turn in each repeat, PyTorch eager among them; ratio: eager's median
+    over this one's. Parts: the components; "chain", all of them but the text encoder, which runs once a sentence;
+    decode, pre-process and post-process of one frame; "end to end", their sum with the chain.
     """
     samples: dict[tuple, list[float]] = defaultdict(list)
     text = bundle.reader(DEMO_SENTENCES[0]).inputs
     chains = {}
     try:
-        for found, precision in _with_eager(bundle, backends, precisions):
+        for found, precision in pairs:
             chains[found.name, precision] = Chain(bundle.config, found.open(bundle, precision))
         plans = {key: chain.plan(text) for key, chain in chains.items()}
         steps = range(WARM_UP + repeats)
@@ -67,7 +67,7 @@ def latency(bundle: Bundle, backends=None, precisions=None, repeats: int = LEAST
     return _rows(samples)
 
 
-def _with_eager(bundle: Bundle, backends, precisions) -> list[tuple[Backend, str]]:
+def with_eager(bundle: Bundle, backends=None, precisions=None) -> list[tuple[Backend, str]]:
     """What runs here of what is asked for, and PyTorch eager before it."""
     pairs, _ = runnable(bundle, backends, precisions)
     return [(backend(EAGER[0]), EAGER[1]), *(pair for pair in pairs if (pair[0].name, pair[1]) != EAGER)]
@@ -75,7 +75,6 @@ def _with_eager(bundle: Bundle, backends, precisions) -> list[tuple[Backend, str
 
 def _frames(config, samples):
     """Endless (the chain's pixels, (seconds for both, frame)) over the demo clip; decoding and the rest timed apart."""
-    wanted = {spec.name for spec in chain_inputs(config)}
     while True:
         with open_video(DEMO_VIDEO) as video:
             decoder = _Timed(video)
@@ -84,8 +83,7 @@ def _frames(config, samples):
                 samples[DECODE].append(decoder.take())
                 both = windows.take()
                 samples[PREPROCESS].append(both - samples[DECODE][-1])
-                given = {FRAME: pixels[None], CLIP: clip[None]}
-                yield {name: array for name, array in given.items() if name in wanted}, (both, frame)
+                yield {FRAME: pixels[None], CLIP: clip[None]}, (both, frame)
 
 
 class _Timed:
@@ -121,9 +119,9 @@ def _measure(chain: Chain, key: tuple, pixels, text, plan, shared, samples) -> N
     samples[(*key, CHAIN)].append(answered - start)
     samples[(*key, POSTPROCESS)].append(done - answered)
     samples[(*key, END_TO_END)].append(before + done - start)
-    values = pixels | plan
+    values = pixels | plan | text
     for name, component in chain.components.items():
-        inputs = text if name == TEXT_ENCODER else {spec.name: values[spec.name] for spec in component.inputs}
+        inputs = component.pick(values)
         start = time.perf_counter()
         outputs = chain.sessions[name].enqueue(inputs)
         _finish(outputs)
@@ -187,11 +185,11 @@ def _run(arguments: argparse.Namespace) -> int:
         raise RequestError(f"--repeats {arguments.repeats}: percentiles need at least {LEAST_REPEATS}")
     with atomic_path(arguments.json) if arguments.json else nullcontext() as file:
         bundle = Bundle(arguments.bundle)
-        pairs = _with_eager(bundle, arguments.backends, arguments.precisions)
+        pairs = with_eager(bundle, arguments.backends, arguments.precisions)
         memory = {
             (found.name, precision): peak_memory(bundle.path, found.name, precision) for found, precision in pairs
         }
-        rows = latency(bundle, arguments.backends, arguments.precisions, arguments.repeats, show=True)
+        rows = latency(bundle, pairs, arguments.repeats, show=True)
         make_console().print(table(rows, memory))
         if file:
             record = {

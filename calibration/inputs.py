@@ -34,6 +34,6 @@ def component_inputs(chain: Chain, samples: dict[str, np.ndarray]) -> Iterator[t
     """Each component's name and inputs for `samples`, in order; the chain makes what later components need."""
     values = dict(samples)
     for name, component in chain.components.items():
-        inputs = {spec.name: values[spec.name] for spec in component.inputs}
+        inputs = component.pick(values)
         yield name, inputs
         values |= chain.sessions[name].run(inputs)

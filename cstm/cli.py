@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument("--every", type=_positive, default=1, metavar="N", help="only every N-th frame")
     segment.add_argument("--out", type=Path, metavar="F", help="overlay video; by default VIDEO.overlay.mp4, here")
     segment.add_argument("--masks", type=Path, metavar="F", help="masks as JSON with COCO run lengths")
-    _add_bundle(segment, optional=True)
+    segment.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE, help=f"default: {DEFAULT_BUNDLE}")
     segment.add_argument("--backend", default="auto", help="see cstm doctor (default: auto)")
     segment.add_argument("--precision", help="fp32, fp16 or bf16 (default: the backend's)")
 
@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
 
     parity = commands.add_parser("parity", help="compare a bundle with PyTorch on every backend that runs here")
     parity.set_defaults(command=_parity)
-    _add_bundle(parity)
+    parity.add_argument("bundle", type=Path, nargs="?", default=DEFAULT_BUNDLE, help=f"default: {DEFAULT_BUNDLE}")
     parity.add_argument("--backends", nargs="+", metavar="B", help="only these; each must run here")
     parity.add_argument("--precisions", nargs="+", metavar="P", help="only these")
     parity.add_argument("--json", type=Path, metavar="F", help="write the rows as JSON")
@@ -57,13 +57,6 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="what this machine can run, and what to install for more")
     doctor.set_defaults(command=_doctor)
     return parser
-
-
-def _add_bundle(parser: argparse.ArgumentParser, optional: bool = False) -> None:
-    if optional:
-        parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE, help=f"default: {DEFAULT_BUNDLE}")
-    else:
-        parser.add_argument("bundle", type=Path, nargs="?", default=DEFAULT_BUNDLE, help=f"default: {DEFAULT_BUNDLE}")
 
 
 def _segment(arguments: argparse.Namespace) -> int:

@@ -22,7 +22,8 @@ from cstm.export.steps import Steps, code_fingerprint
 from cstm.export.to_onnx import export_component
 from cstm.export.verify import verify_declaration, verify_values
 from cstm.files import atomic_path
-from cstm.models.config import CSTMConfig
+from cstm.models.checkpoint import load_checkpoint, read_metadata, save_checkpoint
+from cstm.models.components import component_modules
 from cstm.models.contract import MASK_LOGITS, chain_inputs, contract
 from cstm.runtime.backends.onnxruntime import OnnxRuntimeSession
 from cstm.runtime.backends.torch import TorchSession
@@ -66,8 +67,7 @@ class BuildBundle:
     def __call__(self) -> Path:
         """Build; the output's path. CSTMError says what failed; the old output then stays."""
         self._step("checkpoint", {"source": self.fingerprint}, [CHECKPOINT], self._write_checkpoint)
-        metadata = sources.read_metadata(self.folder / CHECKPOINT)
-        self.config, self.provenance = CSTMConfig.from_dict(metadata["config"]), metadata["provenance"]
+        self.config, self.provenance = read_metadata(self.folder / CHECKPOINT)
         self.components = contract(self.config)
         with self._progress() as self.progress:
             self.task = self.progress.add_task("", total=2 + len(self.components) * self._columns())
@@ -101,9 +101,6 @@ class BuildBundle:
     @cached_property
     def reference(self) -> Chain:
         """The PyTorch components as a chain; loaded only when a step needs it."""
-        from cstm.models.checkpoint import load_checkpoint
-        from cstm.models.components import component_modules
-
         modules = component_modules(load_checkpoint(self.folder / CHECKPOINT))
         return Chain(self.config, {n: TorchSession(self.components[n], m) for n, m in modules.items()})
 
@@ -144,8 +141,6 @@ class BuildBundle:
         return info
 
     def _write_checkpoint(self) -> None:
-        from cstm.models.checkpoint import save_checkpoint
-
         with self.console.status("loading the checkpoint"):
             save_checkpoint(self.options.source.load(), self.folder / CHECKPOINT)
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import onnx
 
-from cstm.export.to_onnx import OPSET, slim
+from cstm.export.to_onnx import OPSET, quiet, slim
 from cstm.files import atomic_path
 
 # CMAM's normalisation over the words: its smallest norm, 1e-12, is zero in FP16, and its tensors are tiny.
@@ -25,7 +23,7 @@ def convert_to_fp16(source: str | Path, inputs: dict[str, np.ndarray], target: s
     """
     from modelopt.onnx.autocast import convert_to_mixed_precision
 
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet():
         samples = Path(folder) / "inputs.npz"
         np.savez(samples, **inputs)
         model = convert_to_mixed_precision(
@@ -40,13 +38,3 @@ def convert_to_fp16(source: str | Path, inputs: dict[str, np.ndarray], target: s
     onnx.checker.check_model(model)
     with atomic_path(target) as temporary:
         onnx.save(model, temporary)
-
-
-@contextlib.contextmanager
-def _quiet():
-    previous = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(previous)

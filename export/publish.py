@@ -8,7 +8,6 @@ import platform
 import resource
 import shutil
 import tempfile
-from importlib import metadata
 from pathlib import Path
 
 from rich.table import Table
@@ -16,6 +15,7 @@ from rich.table import Table
 from cstm.errors import BundleError
 from cstm.export.steps import Steps
 from cstm.models.config import RANDOM_WEIGHTS, CSTMConfig
+from cstm.packages import installed_version
 from cstm.runtime.bundle import MANIFEST, SCHEMA, contract_record
 
 TOOLS = (
@@ -120,13 +120,9 @@ def table(rows: list[dict]) -> Table:
 
 def tools() -> dict[str, str]:
     """Versions of what a bundle is made with."""
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in TOOLS:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    found = {name: installed_version(name) for name in TOOLS}
+    machine = {"python": platform.python_version(), "platform": platform.platform()}
+    return machine | {name: version for name, version in found.items() if version}
 
 
 def _link(source: Path, target: Path) -> None:

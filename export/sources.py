@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from cstm.data import vocabulary
 from cstm.errors import CheckpointError
 from cstm.files import atomic_path, sha256
+from cstm.models.checkpoint import load_checkpoint, read_metadata, seeded
 from cstm.models.config import RANDOM_WEIGHTS, CSTMConfig
 from cstm.runtime.bundle import TOKENIZER, WORD_VECTORS_FILE
 
@@ -37,7 +37,7 @@ class Source:
         """The network's preset, after which the bundle is named."""
         if self.checkpoint is None:
             return self.preset or DEFAULT_PRESET
-        return read_config(self.checkpoint).preset if self.checkpoint.suffix == ".safetensors" else "released"
+        return read_metadata(self.checkpoint)[0].preset if self.checkpoint.suffix == ".safetensors" else "released"
 
     def fingerprint(self) -> dict:
         """What the weights depend on."""
@@ -52,8 +52,6 @@ class Source:
 
     def load(self):
         """The network, a cstm.models.cstm.CSTM."""
-        from cstm.models.checkpoint import load_checkpoint, seeded
-
         if self.checkpoint:
             return load_checkpoint(self.checkpoint)
         return seeded(CSTMConfig.from_preset(self.preset or DEFAULT_PRESET))
@@ -92,20 +90,3 @@ class Source:
             raise CheckpointError("the checkpoint reads GloVe word vectors; name their text file with --glove")
         words = vocabulary.words()
         return list(words), vocabulary.seeded_vectors(config, words)
-
-
-def read_config(checkpoint: Path) -> CSTMConfig:
-    """The configuration in one of our checkpoints, without reading its weights."""
-    return CSTMConfig.from_dict(read_metadata(checkpoint)["config"])
-
-
-def read_metadata(checkpoint: Path) -> dict:
-    """{"config": ..., "provenance": ...} of one of our checkpoints. CheckpointError when it is none."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(checkpoint, framework="np") as file:
-            metadata = file.metadata() or {}
-            return {name: json.loads(metadata[name]) for name in ("config", "provenance")}
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{checkpoint}: not a CSTM checkpoint ({error}); see save_checkpoint") from error

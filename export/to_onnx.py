@@ -38,7 +38,7 @@ def export_component(module: nn.Module, component: Component, path: str | Path) 
     rng = np.random.default_rng(0)
     example = tuple(torch.from_numpy(random_tensor(spec, 2, rng)) for spec in component.inputs)
     batch = torch.export.Dim(BATCH, min=1, max=1 << 16)
-    with _quiet(), torch.inference_mode():
+    with quiet(), torch.inference_mode():
         program = torch.onnx.export(
             module,
             example,
@@ -64,21 +64,18 @@ def name_batch(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def slim(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same model with constants folded, common subexpressions shared and dead nodes gone."""
-    with _quiet():
+    with quiet():
         return onnxslim.slim(model)
 
 
 @contextlib.contextmanager
-def _quiet():
-    """Silence the exporters' notes to the console; errors are raised all the same."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+def quiet():
+    """Silence the exporters' notes to console and log; errors are raised all the same."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(previous)

@@ -180,17 +180,23 @@ def load_bert(model: CSTM, folder: str | Path) -> None:
     _load_strict(model.text.encoder, source.state_dict(), folder)
 
 
-def _load_ours(path: Path) -> CSTM:
+def read_metadata(path: str | Path) -> tuple[CSTMConfig, dict]:
+    """Configuration and provenance of one of our checkpoints, without its weights. CheckpointError when it is none."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            config = CSTMConfig.from_dict(json.loads(metadata["config"]))
-            model = CSTM(config, provenance=json.loads(metadata["provenance"]))
-            _load_strict(model, {name: file.get_tensor(name) for name in file.keys()}, path)  # noqa: SIM118
+        return CSTMConfig.from_dict(json.loads(metadata["config"])), json.loads(metadata["provenance"])
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: not a CSTM checkpoint ({error}); make one with save_checkpoint") from error
+
+
+def _load_ours(path: Path) -> CSTM:
+    from safetensors.torch import load_file
+
+    model = CSTM(*read_metadata(path))
+    _load_strict(model, load_file(path), path)
     return model.eval()
 
 

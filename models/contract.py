@@ -41,6 +41,10 @@ class Component:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
+    def pick(self, values: dict) -> dict:
+        """The component's inputs out of `values`, which may hold more."""
+        return {spec.name: values[spec.name] for spec in self.inputs}
+
     def check_inputs(self, arrays: dict[str, np.ndarray]) -> int:
         """The batch size of `arrays`. ContractError unless names, shapes and dtypes are those declared."""
         return check_arrays(self.name, self.inputs, arrays)

@@ -6,8 +6,6 @@ from torch import nn
 
 from cstm.models.config import CSTMConfig, scaled
 
-EXPANSION = 4
-
 
 class Bottleneck(nn.Module):
     """1x1, 3x3 (with the stride), 1x1 convolutions and a shortcut; [B,C,H,W] -> [B,4*width,H/stride,W/stride]."""

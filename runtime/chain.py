@@ -28,22 +28,20 @@ class Chain:
     def mask_logits(self, pixels: dict[str, np.ndarray], plan: dict) -> np.ndarray:
         """Mask logits float32 [Q,1,R,R].
 
-        pixels: "frame" uint8 [Q,3,R,R] and "clip" uint8 [Q,3,T,R,R], those that the network's streams take.
+        pixels: "frame" uint8 [Q,3,R,R] and "clip" uint8 [Q,3,T,R,R]; one that no stream takes is passed over.
         plan: from `plan`, for the same Q.
         """
         values = pixels | plan
         for name, component in self.components.items():
             if name == TEXT_ENCODER:
                 continue
-            values |= self.sessions[name].enqueue({spec.name: values[spec.name] for spec in component.inputs})
+            values |= self.sessions[name].enqueue(component.pick(values))
         logits = values[MASK_LOGITS]
         return logits if isinstance(logits, np.ndarray) else logits.to_numpy()
 
     def __call__(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """The chain's inputs, batch Q -> mask logits float32 [Q,1,R,R]."""
-        text = {spec.name for spec in self.components[TEXT_ENCODER].inputs}
-        pixels = {name: array for name, array in inputs.items() if name not in text}
-        return self.mask_logits(pixels, self.plan({name: inputs[name] for name in text}))
+        return self.mask_logits(inputs, self.plan(self.components[TEXT_ENCODER].pick(inputs)))
 
     def close(self) -> None:
         """Close every session."""

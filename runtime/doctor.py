@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib import metadata
 
 from rich.table import Table
 
+from cstm.packages import installed_version
 from cstm.runtime.backends import MODULES, backend
 from cstm.runtime.device_array import cuda_device
 
@@ -43,10 +43,7 @@ def tool_table() -> Table:
     shown = Table("for", "package", "version", title="other commands need")
     for purpose, packages in TOOLS.items():
         for package in packages:
-            try:
-                shown.add_row(purpose, package, metadata.version(package))
-            except metadata.PackageNotFoundError:
-                shown.add_row(purpose, package, "[yellow]not installed")
+            shown.add_row(purpose, package, installed_version(package) or "[yellow]not installed")
     return shown
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cstm.errors import ParityError, QueryError, RequestError
-from cstm.models.contract import CLIP, FRAME, chain_inputs
+from cstm.models.contract import CLIP, FRAME
 from cstm.runtime.backends import choose
 from cstm.runtime.bundle import Bundle
 from cstm.runtime.chain import Chain
@@ -115,10 +115,9 @@ class Segmenter:
         ]
 
     def _frames(self, video: Video, plans: list[tuple[int, dict]], every: int) -> Iterator[FrameMasks]:
-        wanted = {spec.name for spec in chain_inputs(self.config)}
         with video:
             for frame, pixels, clip in clip_windows(video, self.config.size, self.config.frames, every):
-                given = {name: array for name, array in ((FRAME, pixels), (CLIP, clip)) if name in wanted}
+                given = {FRAME: pixels, CLIP: clip}
                 logits = [
                     self.chain.mask_logits({k: np.repeat(a[None], count, axis=0) for k, a in given.items()}, plan)
                     for count, plan in plans

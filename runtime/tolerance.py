@@ -8,7 +8,6 @@ import numpy as np
 
 ABSOLUTE = {"fp32": 1e-4}
 RELATIVE = {"fp16": 1e-2, "bf16": 1e-2}
-PRECISIONS = (*ABSOLUTE, *RELATIVE)
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from importlib import metadata
 
 from cstm.errors import CSTMError, MissingDependencyError, RequestError
 from cstm.models.contract import contract
+from cstm.packages import installed_version
 from cstm.runtime.bundle import Bundle
 from cstm.runtime.session import Session
 
@@ -50,10 +50,7 @@ class Backend(ABC):
 
     def version(self) -> str | None:
         """The installed version of `package`, or None."""
-        try:
-            return metadata.version(self.package)
-        except metadata.PackageNotFoundError:
-            return None
+        return installed_version(self.package)
 
     def problem(self, bundle: Bundle | None = None) -> str | None:
         """What `require` says, in one line; None when nothing is wrong."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
 from cstm.errors import EngineError, MissingDependencyError
 from cstm.models.contract import Component, contract
+from cstm.packages import installed_version
 from cstm.runtime.backends import Backend
 from cstm.runtime.bundle import Bundle, onnx_file
 from cstm.runtime.device_array import NO_GPU, cuda_device
@@ -55,7 +55,7 @@ class OnnxRuntimeBackend(Backend):
         super().__init__(name)
         # CPU and GPU builds are two distributions of one module; the GPU build runs on the CPU as well.
         self.package, self.extra = "onnxruntime", "cpu"
-        if name != "onnxruntime" or (self.version() is None and _installed("onnxruntime-gpu")):
+        if name != "onnxruntime" or (self.version() is None and installed_version("onnxruntime-gpu")):
             self.package, self.extra = "onnxruntime-gpu", "gpu"
 
     def require(self, bundle: Bundle | None = None) -> None:
@@ -84,13 +84,6 @@ class OnnxRuntimeBackend(Backend):
         """As Backend.open_component."""
         path = bundle.file(onnx_file(component, precision))
         return OnnxRuntimeSession(contract(bundle.config)[component], path, PROVIDERS[self.name])
-
-
-def _installed(package: str) -> bool:
-    try:
-        return bool(metadata.version(package))
-    except metadata.PackageNotFoundError:
-        return False
 
 
 def _with_options(provider: str) -> list:

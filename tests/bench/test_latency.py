@@ -15,7 +15,8 @@ SCRIPT = Path(__file__).parents[2] / "bench/latency.py"
 
 
 def test_rows_for_every_part(bundle_path):
-    rows = bench.latency(Bundle(bundle_path), ["onnxruntime"], ["fp32", "fp16"], repeats=3)
+    bundle = Bundle(bundle_path)
+    rows = bench.latency(bundle, bench.with_eager(bundle, ["onnxruntime"], ["fp32", "fp16"]), repeats=3)
     found = {(row["backend"], row["precision"], row["part"]): row for row in rows}
     for pair in (("torch", "fp32"), ("onnxruntime", "fp32"), ("onnxruntime", "fp16")):
         for part in ("text_encoder", "spatial_encoder", "temporal_encoder", "fusion", "decoder", "chain", "end to end"):
