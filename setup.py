@@ -11,7 +11,7 @@ shutil.rmtree(BUILD, ignore_errors=True)
 
 FOLDERS = {"cstm": "cstm"} | {
     f"cstm.{name}": name.replace(".", "/")
-    for name in ("models", "data", "runtime", "runtime.backends", "export", "calibration", "bench")
+    for name in ("models", "data", "data.sprites", "training", "runtime", "runtime.backends", "export", "calibration", "bench")
 }
 RUNTIME = ["numpy>=2.1,<3", "tokenizers>=0.21,<1", "av>=14,<19", "pillow>=11", "rich>=13"]
 CPU = ["onnxruntime>=1.20", "openvino>=2025.0"]

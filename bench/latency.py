@@ -20,7 +20,7 @@ from rich.table import Table
 
 from cstm.bench.memory import peak_memory
 from cstm.console import make_console, run_command
-from cstm.data.samples import DEMO_SENTENCES, DEMO_VIDEO
+from cstm.data.demo import DEMO_SENTENCES, DEMO_VIDEO
 from cstm.errors import RequestError
 from cstm.files import atomic_path
 from cstm.models.contract import CLIP, FRAME, TEXT_ENCODER

@@ -8,7 +8,7 @@ import numpy as np
 from rich.table import Table
 
 from cstm.calibration.inputs import component_inputs, real_samples
-from cstm.data.samples import DEMO_SENTENCES, DEMO_VIDEO
+from cstm.data.demo import DEMO_SENTENCES, DEMO_VIDEO
 from cstm.errors import CSTMError
 from cstm.models.contract import MASK_LOGITS
 from cstm.runtime.backends import Backend, backend, runnable

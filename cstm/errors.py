@@ -29,6 +29,10 @@ class VideoError(CSTMError):
     """A video that cannot be opened, holds no frames, or breaks off."""
 
 
+class DatasetError(CSTMError):
+    """A dataset's files that are missing, broken or not in the expected format."""
+
+
 class QueryError(CSTMError):
     """A sentence that the network cannot read."""
 

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from cstm.calibration.inputs import component_inputs, real_samples
 from cstm.console import make_console
-from cstm.data.samples import DEMO_SENTENCES, DEMO_VIDEO
+from cstm.data.demo import DEMO_SENTENCES, DEMO_VIDEO
 from cstm.errors import CSTMError, ParityError
 from cstm.export import engines, publish, sources
 from cstm.export.half import convert_to_fp16

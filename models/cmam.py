@@ -54,14 +54,20 @@ class CMAM(nn.Module):
         cells = cells.expand(x.shape[0], COORDINATES, *x.shape[2:])
         return F.relu(self.mix(torch.cat([x, cells], dim=1)))
 
+    def word_weights(self, u: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        """p [B,N], from `mixed` features and words [B,N,D]; it sums to one over all N places, padding included."""
+        keys = self.key(u).flatten(2)
+        queries = self.query(words.transpose(1, 2))
+        return l2_normalise(torch.einsum("bdp,bdn->bn", keys, queries)).softmax(-1)
+
+    def channel_gate(self, weights: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        """g [B,C] in (0, 1), from the words' weights [B,N] and the words [B,N,D]; 0.5 leaves a channel as it is."""
+        return torch.sigmoid(self.gate(torch.einsum("bn,bnd->bd", weights, words)))
+
     def forward(self, x, words):
         """X [B,C,H,W] or [B,C,T,H,W] and word features [B,N,D] -> X modulated, of the same shape."""
         u = self.mixed(x)
-        keys = self.key(u).flatten(2)
-        queries = self.query(words.transpose(1, 2))
-        attention = torch.einsum("bdp,bdn->bn", keys, queries)
-        weights = l2_normalise(attention).softmax(-1)
-        gate = torch.sigmoid(self.gate(torch.einsum("bn,bnd->bd", weights, words)))
+        gate = self.channel_gate(self.word_weights(u, words), words)
         return x + u * (per_channel(gate, x) - 0.5)
 
 

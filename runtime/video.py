@@ -193,22 +193,23 @@ class VideoWriter:
     """Writes RGB frames to an H.264 mp4 file, which appears when the block ends and not at all when it fails.
 
     size: (height, width) in pixels; odd sides lose their last row or column, as 4:2:0 video needs even ones.
+    crf: x264's quality, from 0 (lossless) to 51.
     MissingDependencyError when PyAV lacks libx264; VideoError when no frame was written or the disk refuses.
     """
 
-    def __init__(self, path: str | Path, size: tuple[int, int], fps: float):
+    def __init__(self, path: str | Path, size: tuple[int, int], fps: float, crf: int = 20):
         if "libx264" not in av.codecs_available:
             raise MissingDependencyError("this PyAV lacks libx264; pip install av from a wheel")
         self.path, self.fps = Path(path), max(Fraction(fps).limit_denominator(10_000), Fraction(1, 10_000))
         self.height, self.width = (side - side % 2 or 2 for side in size)
-        self._written = 0
+        self.crf, self._written = crf, 0
 
     def __enter__(self) -> VideoWriter:
         with ExitStack() as stack, self._video_error():
             temporary = stack.enter_context(atomic_path(self.path))
             options = {"movflags": "faststart"}
             self._container = stack.enter_context(av.open(f"file:{temporary}", "w", format="mp4", options=options))
-            self._stream = self._container.add_stream("libx264", rate=self.fps, options={"crf": "20"})
+            self._stream = self._container.add_stream("libx264", rate=self.fps, options={"crf": str(self.crf)})
             self._stream.width, self._stream.height, self._stream.pix_fmt = self.width, self.height, "yuv420p"
             # Players take untagged video for BT.601 or BT.709 as they see fit.
             context = self._stream.codec_context

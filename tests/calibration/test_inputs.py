@@ -1,7 +1,7 @@
 import numpy as np
 
 from cstm.calibration.inputs import component_inputs, real_samples
-from cstm.data.samples import DEMO_SENTENCES, DEMO_VIDEO
+from cstm.data.demo import DEMO_SENTENCES, DEMO_VIDEO
 from cstm.models.contract import chain_inputs
 from cstm.runtime.backends import backend
 from cstm.runtime.bundle import Bundle

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cstm.cli import main
-from cstm.data.samples import DEMO_VIDEO
+from cstm.data.demo import DEMO_VIDEO
 from cstm.runtime.rle import decode
 from cstm.runtime.video import VideoWriter
 

@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from cstm.calibration.inputs import component_inputs, real_samples
-from cstm.data.samples import DEMO_SENTENCES, DEMO_VIDEO
+from cstm.data.demo import DEMO_SENTENCES, DEMO_VIDEO
 from cstm.models.contract import contract
 from cstm.runtime.backends import backend
 from cstm.runtime.bundle import Bundle, onnx_file

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cstm import Segmenter
-from cstm.data.samples import DEMO_SENTENCES, DEMO_VIDEO
+from cstm.data.demo import DEMO_SENTENCES, DEMO_VIDEO
 from cstm.errors import (
     BundleError,
     EngineError,

@@ -1,0 +1,198 @@
+"""What the network makes of a sentence: LGFS's channel weights, the streams' responses, CMAM's word weights and gates.
+
+`explain` collects the values, `bench.figure` draws them, `bench.strip` draws masks along the video; `run` is the
+command `cstm explain`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cstm.errors import RequestError
+from cstm.files import atomic_path
+from cstm.models.config import STAGES
+from cstm.models.contract import TOKEN_IDS, TOKEN_MASK
+from cstm.runtime.bundle import CHECKPOINT, Bundle
+from cstm.runtime.postprocess import masks, probabilities
+from cstm.runtime.preprocess import clip_windows
+from cstm.runtime.text import UNKNOWN, WORD_SPLIT, Query, SentenceReader
+from cstm.runtime.video import Frame, open_video
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from cstm.models.cstm import CSTM
+
+CHANNELS = 8
+STRIP = 5
+Window = tuple[Frame, np.ndarray, np.ndarray]  # as `clip_windows` gives it
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What the network made of one sentence at one frame.
+
+    trained: whether the weights were learnt. tokens: the n tokens that it read, padding left out.
+    frame: the target's number. image: RGB uint8 [H,W,3]. mask: bool [H,W].
+    selection: LGFS's weights of the spatial and the temporal stream by stage, float32 [2,E], which sum to one over the
+    two; only stages with LGFS. channels: where LGFS is, the K channels with the largest |w_s - w_t|, int64 [K], the
+    most decisive first.
+    responses: by stream, for stages 1..5 the projected features float32 [h,w], R/2..R/32, mean over `channels` or,
+    where the stage has no LGFS, over all channels.
+    words: by stream, CMAM's word weights for stages 1..5, float32 [5,N]: n tokens, then padding; rows sum to one.
+    gates: by stream, for stages 1..5 CMAM's gate of each channel, float32 [C], 0.5 leaves it as it is. Both are empty
+    without CMAM.
+    """
+
+    sentence: str
+    trained: bool
+    tokens: tuple[str, ...]
+    frame: int
+    image: np.ndarray
+    mask: np.ndarray
+    selection: dict[int, np.ndarray]
+    channels: dict[int, np.ndarray]
+    responses: dict[str, tuple[np.ndarray, ...]]
+    words: dict[str, np.ndarray]
+    gates: dict[str, tuple[np.ndarray, ...]]
+
+
+def explain(model: CSTM, reader: SentenceReader, window: Window, sentence: str) -> Explanation:
+    """Run `model`, in evaluation mode, on one window of `clip_windows` and one sentence; QueryError as `reader`'s."""
+    import torch
+
+    frame, query = window[0], reader(sentence)
+    with torch.inference_mode(), _noted(model) as given:
+        mask = _mask(model, window, query)
+        selection = {
+            stage: fuse.weights(*given[fuse][0], given[fuse][1])[0, :, :, 0, 0].numpy()
+            for stage, fuse in zip(STAGES, model.fusion, strict=True)
+            if stage in model.config.lgfs_stages
+        }
+        channels = {stage: _decisive(weights) for stage, weights in selection.items()}
+        responses = {
+            stream: tuple(
+                given[fuse][0][index][0, channels.get(stage, slice(None))].mean(0).numpy()
+                for stage, fuse in zip(STAGES, model.fusion, strict=True)
+            )
+            for index, stream in enumerate(model.config.streams)
+        }
+        words, gates = {}, {}
+        for stream, encoder in model.encoders.items():
+            if encoder.cmam:
+                pairs = [_attended(cmam, *given[cmam]) for cmam in encoder.cmam]
+                words[stream], gates[stream] = np.stack([p for p, _ in pairs]), tuple(g for _, g in pairs)
+    tokens = _tokens(reader, query)
+    found = (selection, channels, responses, words, gates)
+    return Explanation(sentence, model.trained, tokens, frame.index, frame.image, mask, *found)
+
+
+def find_masks(model: CSTM, reader: SentenceReader, window: Window, sentences: list[str]) -> np.ndarray:
+    """The sentences' masks, bool [Q,H,W], in the target frame of one window."""
+    import torch
+
+    with torch.inference_mode():
+        return np.stack([_mask(model, window, reader(sentence)) for sentence in sentences])
+
+
+def pick_windows(video, config, numbers: Iterable[int]) -> dict[int, Window]:
+    """The windows whose target frames have these numbers. RequestError when the video ends before one of them."""
+    wanted, found = set(numbers), {}
+    with open_video(video) as frames:
+        for window in clip_windows(frames, config.size, config.frames):
+            if window[0].index in wanted:
+                found[window[0].index] = window
+            if len(found) == len(wanted):
+                return found
+    raise RequestError(f"{video}: ends after frame {window[0].index}; choose frames from 0 to {window[0].index}")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments that `run` reads."""
+    parser.add_argument("bundle", type=Path, help="a folder made by cstm build")
+    parser.add_argument("video", help="a video file or a folder of frames")
+    parser.add_argument("sentences", nargs="+", metavar="SENTENCE", help="such as 'the dog jumping on the left'")
+    parser.add_argument("--frame", type=int, metavar="N", help="the frame to explain, from 0 (default: the middle one)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write to; by default VIDEO.explain, here")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write explain.png for the first sentence (explain-2.png, ... for more) and strip.png for all, or none; 0.
+
+    CSTMError when the video has no such frame, a sentence cannot be read, or the folder cannot be written to.
+    """
+    from cstm.bench.figure import draw
+    from cstm.bench.strip import Strip, draw_strip
+    from cstm.models.checkpoint import load_checkpoint
+
+    bundle = Bundle(arguments.bundle)
+    with open_video(arguments.video) as video:
+        count = sum(1 for _ in video)
+    target = count // 2 if arguments.frame is None else arguments.frame
+    if not 0 <= target < count:
+        raise RequestError(f"--frame {target}: {arguments.video} has {count} frames; choose one from 0 to {count - 1}")
+    spread = sorted({int(number) for number in np.linspace(0, count - 1, STRIP).round()})
+    windows = pick_windows(arguments.video, bundle.config, {target, *spread})
+    out = arguments.out or Path(f"{Path(arguments.video).stem}.explain")
+    more = range(2, len(arguments.sentences) + 1)
+    paths = [out / "explain.png", *(out / f"explain-{number}.png" for number in more), out / "strip.png"]
+    with ExitStack() as stack:
+        files = [stack.enter_context(atomic_path(path)) for path in paths]
+        model = load_checkpoint(bundle.file(CHECKPOINT))
+        for file, sentence in zip(files, arguments.sentences, strict=False):
+            draw(explain(model, bundle.reader, windows[target], sentence)).savefig(file)
+        strip = Strip.of(model, bundle.reader, [windows[number] for number in spread], arguments.sentences)
+        draw_strip(strip).savefig(files[-1])
+    for path in paths:
+        print(path)
+    return 0
+
+
+@contextmanager
+def _noted(model: CSTM) -> Iterator[dict[nn.Module, tuple]]:
+    """What each fusion stage and each CMAM is given while the block runs, by module."""
+    given = {}
+    parts = [*model.fusion, *(cmam for encoder in model.encoders.values() for cmam in encoder.cmam)]
+    handles = [part.register_forward_pre_hook(given.__setitem__) for part in parts]
+    try:
+        yield given
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _mask(model: CSTM, window: Window, query: Query) -> np.ndarray:
+    """bool [H,W]."""
+    import torch
+
+    frame, _, clip = window
+    text = tuple(torch.from_numpy(array) for array in query.inputs.values())
+    logits = model(torch.from_numpy(clip)[None].float() / 255, text if len(text) > 1 else text[0])[-1]
+    return masks(probabilities(logits[:, None].numpy()), frame.image.shape[:2], model.config.mask_rule)[0]
+
+
+def _decisive(weights: np.ndarray) -> np.ndarray:
+    """[2,E] -> the channels, at most CHANNELS, whose two weights differ most."""
+    return np.argsort(-np.abs(weights[0] - weights[1]), kind="stable")[:CHANNELS]
+
+
+def _attended(cmam, x, words) -> tuple[np.ndarray, np.ndarray]:
+    """Word weights [N] and gates [C] of one CMAM, given its inputs."""
+    weights = cmam.word_weights(cmam.mixed(x), words)
+    return weights[0].numpy(), cmam.channel_gate(weights, words)[0].numpy()
+
+
+def _tokens(reader: SentenceReader, query: Query) -> tuple[str, ...]:
+    """The tokens of a query, without padding; what the network does not know as it reads it, [UNK]."""
+    if TOKEN_IDS in query.inputs:
+        return tuple(reader.tokenizer.id_to_token(i) for i in query.inputs[TOKEN_IDS][query.inputs[TOKEN_MASK] > 0])
+    words = [word.lower() for word in WORD_SPLIT.split(query.sentence.strip()) if word.strip()]
+    words = words[:-1] if words[-1] == "." else words
+    return tuple(word if reader.tokenizer.token_to_id(word) else UNKNOWN for word in words)

@@ -1,0 +1,47 @@
+"""A dataset by name."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from cstm.data.a2d import ANNOTATIONS, A2DSentences
+from cstm.data.index import cache_folder
+from cstm.data.jhmdb import JHMDBSentences
+from cstm.data.sample import Dataset
+from cstm.errors import DatasetError, RequestError
+from cstm.models.config import CSTMConfig
+
+SPRITES = "sprites"
+
+
+def open_dataset(data: str | Path, split: str, config: CSTMConfig, window: str = "centred", **sprites) -> Dataset:
+    """The samples of `split`, at the network's size.
+
+    data: "sprites" (made on first use and kept in the cache; `sprites`: fields of SpriteOptions), or the folder of A2D
+    or J-HMDB Sentences. window: see `data.window`. DatasetError or RequestError when there is none such.
+    """
+    if str(data) == SPRITES:
+        root, split = cached_sprites(split, **sprites), "train" if split == "train" else "test"
+    elif sprites:
+        raise RequestError(f"{', '.join(sprites)}: options of sprites, not of {data}")
+    else:
+        root = Path(data)
+    if not root.is_dir():
+        raise DatasetError(f"{root}: no such folder; name sprites, or the folder of A2D or J-HMDB Sentences")
+    if (root / "puppet_mask").is_dir():
+        return JHMDBSentences(root, config.size, config.frames, window, split)
+    if any((folder / ANNOTATIONS).is_dir() for folder in (root, root / "text_annotations")):
+        return A2DSentences(root, split, config.size, config.frames, window)
+    raise DatasetError(f"{root}: holds neither A2D Sentences ({ANNOTATIONS}/) nor J-HMDB Sentences (puppet_mask/)")
+
+
+def cached_sprites(split: str, **options) -> Path:
+    """The folder of a set of sprites, written on first use. A change to the generator makes a new one."""
+    from cstm.data.sprites.write import SpriteOptions, write_sprites
+
+    chosen = SpriteOptions(split=split, **options)
+    source = b"".join(file.read_bytes() for file in sorted((Path(__file__).parent / "sprites").glob("*.py")))
+    key = hashlib.sha256(source + repr(chosen).encode()).hexdigest()[:12]
+    folder = cache_folder() / f"sprites-{split}-{key}"
+    return folder if folder.is_dir() else write_sprites(folder, chosen)

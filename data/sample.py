@@ -1,0 +1,53 @@
+"""What every dataset gives: which sentence refers to what in which frame, and the pixels and the mask of that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+ACTORS = ("adult", "baby", "ball", "bird", "car", "cat", "dog")
+ACTIONS = ("climbing", "crawling", "eating", "flying", "jumping", "rolling", "running", "walking", "none")
+TRIVIAL, NON_TRIVIAL = "trivial", "non-trivial"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A sentence and one annotated frame that holds its actor.
+
+    video: the clip's id. frame: the target's number, from 0. instance: the actor's id within the clip.
+    actor, action: of ACTORS and ACTIONS (J-HMDB: its own action names), or None where not annotated.
+    difficulty: TRIVIAL, NON_TRIVIAL (the clip holds another actor of the same class), or None where not known.
+    """
+
+    video: str
+    frame: int
+    sentence: str
+    instance: str = "0"
+    actor: str | None = None
+    action: str | None = None
+    difficulty: str | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A reference with its pixels.
+
+    clip: RGB uint8 [3,T,R,R], as `runtime.preprocess` makes it, the target frame at index T // 2.
+    mask: bool [H,W], of the video's own size.
+    """
+
+    reference: Reference
+    clip: np.ndarray
+    mask: np.ndarray
+
+
+class Dataset(Protocol):
+    """A list of references, and their samples on demand."""
+
+    references: list[Reference]
+
+    def load(self, reference: Reference) -> Sample:
+        """The sample of one of `references`. CSTMError names the file that is missing or broken."""
+        ...

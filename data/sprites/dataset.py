@@ -1,0 +1,106 @@
+"""Samples of sprite scenes, each made from (split, seed, number) alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cstm.data.sample import NON_TRIVIAL, TRIVIAL, Reference, Sample
+from cstm.data.sprites.art import SPLITS
+from cstm.data.sprites.render import render
+from cstm.data.sprites.scene import Scene, draw_scene
+from cstm.data.sprites.sentences import Description, describe
+from cstm.errors import RequestError
+from cstm.runtime.preprocess import STRIDE
+
+# A referent shows at least this share of itself and of the frame.
+VISIBLE, SMALLEST = 0.45, 0.008
+ATTEMPTS = 40
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A scene whose referents can be seen and told apart.
+
+    sentences: by actor, of those that can be. frames: RGB uint8 [T,R,R,3]. masks: bool [L,A,R,R], what is visible of
+    each actor in each labelled frame; whole: int64 [L,A], pixels it would have with nothing in front.
+    """
+
+    scene: Scene
+    sentences: dict[int, Description]
+    frames: np.ndarray
+    masks: np.ndarray
+    whole: np.ndarray
+
+    def difficulty(self, actor: int) -> str:
+        """NON_TRIVIAL when another actor of the clip is of the same class."""
+        kinds = [other.kind for other in self.scene.actors]
+        return NON_TRIVIAL if kinds.count(kinds[actor]) > 1 else TRIVIAL
+
+
+def make_clip(
+    split: str,
+    seed: int,
+    number: int,
+    size: int,
+    times: np.ndarray,
+    labelled: tuple[int, ...],
+    kind: str | None = None,
+    compress: bool = True,
+) -> Clip:
+    """Clip `number` of a seed: the first scene drawn in which an actor can be seen at time 0 and described; where
+    `kind` names one, both rivals can, by that alone.
+
+    times: of the frames, from the target. labelled: indices of the frames to have masks; one of them shows time 0.
+    RequestError on an unknown split.
+    """
+    if split not in SPLITS:
+        raise RequestError(f"no sprites for split {split!r}; choose from {', '.join(SPLITS)}")
+    rng = np.random.default_rng([SPLITS.index(split), seed, number])
+    at_zero = [times[k] for k in labelled].index(0)
+    for _ in range(ATTEMPTS):
+        scene = draw_scene(rng, split, kind)
+        actors = scene.actors
+        told = {i: describe(actors, i, rng) for i in range(len(actors))}
+        if not any(told.values()):
+            continue
+        frames, masks, whole = render(scene, split, times, size, labelled, compress)
+        seen = clear_enough(masks[at_zero], whole[at_zero])
+        sentences = {i: words for i, words in told.items() if words and seen[i]}
+        wanted = _rivals(scene) if kind and kind != "free" else ()
+        if sentences and all(i in sentences for i in wanted):
+            return Clip(scene, sentences, frames, masks, whole)
+    raise AssertionError(f"no scene of kind {kind!r} in {ATTEMPTS} attempts: the layout's numbers do not fit")
+
+
+def clear_enough(masks: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """bool [A]: which actors show enough of themselves, in one frame's masks bool [A,R,R] and `whole` int64 [A]."""
+    shown = masks.sum((1, 2))
+    return (shown >= SMALLEST * masks[0].size) & (shown >= VISIBLE * np.maximum(whole, 1))
+
+
+def _rivals(scene: Scene) -> list[int]:
+    kinds = [actor.kind for actor in scene.actors]
+    return [i for i, kind in enumerate(kinds) if kinds.count(kind) > 1]
+
+
+def clip_times(frames: int) -> np.ndarray:
+    """The times of a network's clip around its target."""
+    return STRIDE * (np.arange(frames) - frames // 2)
+
+
+def stream(
+    split: str, seed: int, number: int, size: int, frames: int = 8, sentences: int = 2, kind: str | None = None
+) -> list[Sample]:
+    """Up to `sentences` samples of one clip, at the network's own size, for training: nothing touches the disk."""
+    clip = make_clip(split, seed, number, size, clip_times(frames), (frames // 2,), kind)
+    pixels = np.ascontiguousarray(clip.frames.transpose(3, 0, 1, 2))
+    chosen = np.random.default_rng([seed, number]).permutation(list(clip.sentences))[:sentences]
+    return [Sample(reference(clip, int(i), f"{number:06d}", 0), pixels, clip.masks[0, i]) for i in chosen]
+
+
+def reference(clip: Clip, actor: int, video: str, frame: int) -> Reference:
+    """What an actor's sentence refers to in a frame of `video`."""
+    one = clip.scene.actors[actor]
+    return Reference(video, frame, clip.sentences[actor].sentence, str(actor), one.kind, one.action, clip.difficulty(actor))

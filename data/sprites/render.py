@@ -1,0 +1,155 @@
+"""A scene's frames, and who is visible where."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import cv2
+import numpy as np
+
+from cstm.data.sprites.art import TEXTURE_SIDES, backgrounds, texture
+from cstm.data.sprites.scene import Actor, Scene
+
+WHITE_NOISE = 1 << 21
+
+
+def render(
+    scene: Scene, split: str, times: np.ndarray, size: int, labelled: tuple[int, ...], compress: bool = True
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw the scene at `times` (frames from the target).
+
+    Returns frames RGB uint8 [T,size,size,3]; for each index into `times` of `labelled`, masks bool
+    [L,A,size,size] of what is visible of each actor; and int64 [L,A], pixels it would have if nothing were in front.
+    compress: with the artefacts of lossy compression in some scenes.
+    """
+    rng = np.random.default_rng(scene.seed)
+    shifts = _camera(scene, times, rng)
+    panorama = backgrounds(split)
+    frames = [_view(panorama[scene.background % len(panorama)], scene.crop, shift, size) for shift in shifts]
+    owners = {k: np.zeros((size, size), np.uint8) for k in labelled}
+    whole = {k: np.zeros(len(scene.actors), np.int64) for k in labelled}
+    for number, actor in enumerate(scene.actors):
+        paint = _paint(actor, size, rng)
+        for k, matrix in enumerate(_matrices(actor, times, shifts, size, paint.shape[0])):
+            if actor.shadow is not None:
+                _darken(frames[k], actor, times[k], shifts[k], size)
+            drawn = _draw(frames[k], paint, matrix)
+            if k in owners and drawn:
+                place, alpha = drawn
+                solid = alpha > 127
+                owners[k][place][solid] = number + 1
+                whole[k][number] = solid.sum()
+    frames = _sensor(np.stack(frames), rng, compress)
+    masks = np.stack([owners[k] == np.arange(1, len(scene.actors) + 1)[:, None, None] for k in labelled])
+    return frames, masks, np.stack([whole[k] for k in labelled])
+
+
+def _camera(scene: Scene, times, rng) -> np.ndarray:
+    """[T,2]: how far the view has moved, in frame sides; nothing at time 0."""
+    shake = rng.normal(0, scene.shake, (len(times), 2)) * (np.asarray(times) != 0)[:, None]
+    return np.outer(times, scene.pan) + shake
+
+
+def _view(panorama, crop, shift, size) -> np.ndarray:
+    scale = crop[2] * panorama.shape[0] / size
+    x, y = crop[0] * panorama.shape[0] + shift[0] * scale * size, crop[1] * panorama.shape[0] + shift[1] * scale * size
+    matrix = np.float32([[scale, 0, x % panorama.shape[1]], [0, scale, y]])
+    return cv2.warpAffine(
+        panorama, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_WRAP
+    )
+
+
+def _paint(actor: Actor, size: int, rng) -> np.ndarray:
+    """The texture at a size near the drawn one; sometimes smeared, whatever the actor does."""
+    pixels = actor.size * size
+    side = next((side for side in TEXTURE_SIDES if side >= pixels), TEXTURE_SIDES[-1])
+    paint = texture(actor.sprite, actor.colour, side)
+    if rng.random() < 0.25:
+        length = max(2, int(side * rng.uniform(0.04, 0.12)))
+        paint = cv2.blur(paint, (length, 1) if rng.random() < 0.5 else (1, length), borderType=cv2.BORDER_CONSTANT)
+    return paint
+
+
+def _matrices(actor: Actor, times, shifts, size, side) -> np.ndarray:
+    """[T,2,3]: texture to frame."""
+    move = actor.motion.at(np.asarray(times, float))
+    facing = 1 if actor.mirrored else -1
+    x = actor.x + facing * move["forward"] - shifts[:, 0]
+    y = actor.y - move["up"] - move["hop"] * actor.size - shifts[:, 1]
+    angle = np.radians(actor.angle + facing * move["angle"])
+    scale = actor.size * size / side
+    wide = scale * np.sqrt(actor.aspect) * (1 + move["stretch"]) * -facing
+    tall = scale / np.sqrt(actor.aspect) / (1 + move["stretch"])
+    matrices = np.empty((len(times), 2, 3))
+    matrices[:, 0, 0], matrices[:, 0, 1] = np.cos(angle) * wide, -np.sin(angle) * tall
+    matrices[:, 1, 0], matrices[:, 1, 1] = np.sin(angle) * wide, np.cos(angle) * tall
+    centre = (side - 1) / 2
+    matrices[:, 0, 2] = x * size - (matrices[:, 0, 0] + matrices[:, 0, 1]) * centre
+    matrices[:, 1, 2] = y * size - (matrices[:, 1, 0] + matrices[:, 1, 1]) * centre
+    return matrices
+
+
+def _draw(frame, paint, matrix):
+    """Paint over the frame in place; (slices, alpha uint8) of where, or None when it is out of the frame."""
+    size, side = frame.shape[0], paint.shape[0] - 1
+    corners = matrix[:, :2] @ [[0, side, 0, side], [0, 0, side, side]] + matrix[:, 2:]
+    left, top = np.maximum(np.floor(corners.min(1)).astype(int) - 1, 0)
+    right, bottom = np.minimum(np.ceil(corners.max(1)).astype(int) + 2, size)
+    if left >= right or top >= bottom:
+        return None
+    local = matrix.copy()
+    local[:, 2] -= left, top
+    drawn = cv2.warpAffine(paint, local, (int(right - left), int(bottom - top)), flags=cv2.INTER_LINEAR)
+    place = slice(top, bottom), slice(left, right)
+    alpha = drawn[..., 3]
+    under = cv2.multiply(frame[place], cv2.merge([255 - alpha] * 3), scale=1 / 255)
+    frame[place] = cv2.add(under, drawn[..., :3])
+    return place, alpha
+
+
+def _darken(frame, actor: Actor, time, shift, size) -> None:
+    """The shadow, which stays on the ground when its actor hops."""
+    move = actor.motion.at(np.asarray(float(time)))
+    x = actor.x + (1 if actor.mirrored else -1) * move["forward"] - shift[0]
+    y = actor.y - move["up"] + actor.shadow * actor.size - shift[1]
+    wide, tall = max(2, int(actor.size * size * 0.9)), max(1, int(actor.size * size * 0.22))
+    left, top = int(x * size - wide / 2), int(y * size - tall / 2)
+    shade = _shadow(wide, tall)
+    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + wide, size), min(top + tall, size)
+    if x0 < x1 and y0 < y1:
+        part = shade[y0 - top : y1 - top, x0 - left : x1 - left]
+        frame[y0:y1, x0:x1] = cv2.multiply(frame[y0:y1, x0:x1], part, scale=1 / 255)
+
+
+@cache
+def _shadow(wide: int, tall: int) -> np.ndarray:
+    y, x = np.mgrid[-1 : 1 : tall * 1j, -1 : 1 : wide * 1j]
+    dark = np.clip(1.2 - x * x - y * y, 0, 1) * 0.45
+    return np.repeat((255 * (1 - dark)).astype(np.uint8)[..., None], 3, axis=2)
+
+
+@cache
+def _noise() -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(WHITE_NOISE).astype(np.float32)
+
+
+def _sensor(frames: np.ndarray, rng, compress: bool) -> np.ndarray:
+    """Exposure, focus, noise, compression."""
+    gain, gamma, tone = rng.uniform(0.65, 1.2), rng.uniform(0.8, 1.25), rng.uniform(0.94, 1.06, 3)
+    levels = np.linspace(0, 1, 256)[:, None] ** gamma * gain * tone
+    table = np.clip(255 * levels, 0, 255).astype(np.uint8)[None]
+    blur, noise = rng.random() < 0.25, rng.choice((0, 2, 5, 9), p=(0.3, 0.3, 0.25, 0.15))
+    quality = int(rng.integers(25, 75)) if compress and rng.random() < 0.25 else None
+    width = rng.uniform(0.5, 1.1) * frames.shape[1] / 128
+    bank, count = _noise(), frames[0].size
+    for frame in frames:
+        frame[...] = cv2.LUT(frame, table)
+        if blur:
+            frame[...] = cv2.GaussianBlur(frame, (0, 0), width)
+        if noise:
+            start = int(rng.integers(WHITE_NOISE - count))
+            grain = bank[start : start + count].reshape(frame.shape)
+            frame[...] = cv2.scaleAdd(grain, float(noise), frame.astype(np.float32)).round().clip(0, 255)
+        if quality:
+            frame[...] = cv2.imdecode(cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 1)
+    return frames

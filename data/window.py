@@ -1,0 +1,95 @@
+"""From a video and a target frame to a clip: which frames it holds, and their pixels."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from cstm.errors import DatasetError, RequestError, VideoError
+from cstm.runtime.preprocess import STRIDE, clip_indices, resize
+from cstm.runtime.video import IMAGES, open_video
+
+CENTRED, AUTHORS = "centred", "authors"
+MEMORY = 256 * 2**20  # bytes of decoded video to keep: about six clips of A2D at 320 pixels
+
+
+def window_indices(target: int, count: int | None, frames: int = 8, window: str = CENTRED) -> list[int]:
+    """Numbers, from 0, of the frames in the clip of `target`, in a video of `count` frames (None: no end known).
+
+    "centred" is `clip_indices`. "authors" is their loader's: every second frame from eight before the target, or from
+    the video's first; up to the eighth frame, their middle frame is not the target. Past the end, both repeat the last.
+    RequestError for another window or no frames.
+    """
+    if frames < 1:
+        raise RequestError(f"frames={frames}: a clip needs at least one")
+    if window == CENTRED:
+        return clip_indices(target, count, frames)
+    if window != AUTHORS:
+        raise RequestError(f'window="{window}": there are "{CENTRED}" and "{AUTHORS}"')
+    first = max(target - STRIDE * (frames // 2), 0)
+    last = float("inf") if count is None else count - 1
+    return [int(min(first + STRIDE * k, last)) for k in range(frames)]
+
+
+class Clips:
+    """Clips of video files and of folders of numbered images. The last few videos stay decoded, at the clips' size."""
+
+    def __init__(self, size: int, frames: int = 8, window: str = CENTRED):
+        if size < 1:
+            raise RequestError(f"size={size}: must be a positive number of pixels")
+        window_indices(0, None, frames, window)
+        self.size, self.frames, self.window = size, frames, window
+        self._kept: dict[Path, _Decoded] = {}
+
+    def __call__(self, path: Path, target: int) -> np.ndarray:
+        """The clip around frame `target`, RGB uint8 [3,T,R,R]; a target just past the end is taken for the last frame.
+
+        VideoError when the video breaks off before the clip's end; DatasetError when it ends before the clip's start.
+        """
+        pixels, loss = self._decoded(path)
+        count = len(pixels)
+        wished = window_indices(target, None, self.frames, self.window)
+        if loss and wished[-1] >= count:
+            raise VideoError(loss)
+        if wished[0] >= count:
+            raise DatasetError(f"{path}: ends after frame {count}, but frame {target + 1} is annotated; copy it again")
+        chosen = pixels[window_indices(min(target, count - 1), count, self.frames, self.window)]
+        return np.ascontiguousarray(chosen.transpose(3, 0, 1, 2))
+
+    def _decoded(self, path: Path) -> _Decoded:
+        video = self._kept.pop(path, None) or _decode(path, self.size)
+        self._kept[path] = video
+        while len(self._kept) > 1 and sum(kept.pixels.nbytes for kept in self._kept.values()) > MEMORY:
+            del self._kept[next(iter(self._kept))]
+        return video
+
+
+class _Decoded(NamedTuple):
+    pixels: np.ndarray  # uint8 [N,R,R,3]
+    loss: str | None  # why the video broke off after them
+
+
+def _decode(path: Path, size: int) -> _Decoded:
+    images, loss = [], None
+    with open_video(path) as video:
+        try:
+            for frame in video:
+                images.append(resize(frame.image, size))
+        except VideoError as error:
+            if not images:
+                raise
+            loss = str(error)
+    if path.is_dir() and not loss:
+        _check_numbers(path, len(images))
+    return _Decoded(np.stack(images), loss)
+
+
+def _check_numbers(folder: Path, count: int) -> None:
+    """DatasetError when an image is missing: all that follow would be taken for the one before."""
+    names = [p.stem for p in folder.iterdir() if p.suffix.lower() in IMAGES and p.name[0] != "."]
+    numbers = [int(match[0]) for name in names if (match := re.search(r"\d+$", name))]
+    if len(numbers) != count or min(numbers) > 1 or max(numbers) - min(numbers) != count - 1:
+        raise DatasetError(f"{folder}: its {count} images are not numbered from 1 without a gap; copy all frames again")

@@ -1,0 +1,113 @@
+"""Batches of samples as tensors: streamed sprites, or a dataset shuffled anew every epoch. Batch n is the same in
+every run, so that a resumed run goes on where it was."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from cstm.data.sample import Dataset, Sample
+from cstm.runtime.text import SentenceReader
+
+SENTENCES_A_CLIP = 2
+MIRRORED = {"left": "right", "right": "left", "leftmost": "rightmost", "rightmost": "leftmost"}
+
+
+class SpriteBatches:
+    """Batch n of sprite clips, with up to two sentences each; nothing is read from or written to the disk."""
+
+    def __init__(self, seed: int, batch: int, size: int, frames: int, split: str = "train"):
+        self.seed, self.batch, self.size, self.frames, self.split = seed, batch, size, frames, split
+
+    def __getitem__(self, number: int) -> list[Sample]:
+        from cstm.data.sprites.dataset import stream
+
+        samples: list[Sample] = []
+        clip = number * self.batch  # a clip has at least one sentence, so batches never share clips
+        while len(samples) < self.batch:
+            samples += stream(self.split, self.seed, clip, self.size, self.frames, SENTENCES_A_CLIP)
+            clip += 1
+        return samples[: self.batch]
+
+
+class DatasetBatches:
+    """Batch n of a dataset on disk, in an order drawn anew each epoch, each sample mirrored or not."""
+
+    def __init__(self, dataset: Dataset, seed: int, batch: int):
+        self.dataset, self.seed, self.batch = dataset, seed, batch
+        self.orders: dict[int, np.ndarray] = {}
+
+    def __getitem__(self, number: int) -> list[Sample]:
+        return [self._sample(place) for place in range(number * self.batch, (number + 1) * self.batch)]
+
+    def _sample(self, place: int) -> Sample:
+        count = len(self.dataset.references)
+        epoch, index = divmod(place, count)
+        if epoch not in self.orders:
+            self.orders = {epoch: np.random.default_rng([self.seed, epoch]).permutation(count)}
+        sample = self.dataset.load(self.dataset.references[self.orders[epoch][index]])
+        return mirrored(sample) if np.random.default_rng([self.seed, 1, place]).random() < 0.5 else sample
+
+
+def mirrored(sample: Sample) -> Sample:
+    """The sample left for right, in the pixels and in the sentence."""
+    sentence = re.sub(r"\w+", lambda word: _other_side(word[0]), sample.reference.sentence)
+    reference = replace(sample.reference, sentence=sentence)
+    return Sample(reference, np.ascontiguousarray(sample.clip[..., ::-1]), np.ascontiguousarray(sample.mask[:, ::-1]))
+
+
+def _other_side(word: str) -> str:
+    other = MIRRORED.get(word.lower())
+    if other is None:
+        return word
+    return other.capitalize() if word[0].isupper() else other
+
+
+class Tensors:
+    """Samples -> (clips uint8 [B,3,T,R,R], the text encoder's inputs, masks bool [B,R,R])."""
+
+    def __init__(self, reader: SentenceReader):
+        self.reader = reader
+
+    def __call__(self, samples: list[Sample]):
+        inputs = [self.reader(sample.reference.sentence).inputs for sample in samples]
+        text = tuple(torch.from_numpy(np.concatenate([i[name] for i in inputs])) for name in inputs[0])
+        clips = torch.from_numpy(np.stack([sample.clip for sample in samples]))
+        masks = [_at_size(sample.mask, sample.clip.shape[-1]) for sample in samples]
+        return clips, text, torch.from_numpy(np.stack(masks))
+
+
+def _at_size(mask: np.ndarray, size: int) -> np.ndarray:
+    """Nearest neighbour, bool [H,W] -> [size,size]."""
+    if mask.shape == (size, size):
+        return mask
+    rows, columns = ((np.arange(size) + 0.5) * side / size for side in mask.shape)
+    return mask[rows.astype(int)[:, None], columns.astype(int)]
+
+
+class _Numbered(torch.utils.data.Dataset):
+    """Batches as tensors, by number, for a loader's workers."""
+
+    def __init__(self, batches, tensors: Tensors):
+        self.batches, self.tensors = batches, tensors
+
+    def __getitem__(self, number: int):
+        return self.tensors(self.batches[number])
+
+
+def loader(batches, tensors: Tensors, first: int, last: int, workers: int) -> DataLoader:
+    """Batches `first` to `last` - 1 in order, made ahead by `workers` processes (0: in this one)."""
+    options = {"prefetch_factor": 4, "worker_init_fn": _one_thread} if workers else {}
+    numbered = _Numbered(batches, tensors)
+    return DataLoader(numbered, batch_size=None, sampler=range(first, last), num_workers=workers, **options)
+
+
+def _one_thread(_worker: int) -> None:
+    import cv2
+
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)

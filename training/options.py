@@ -1,0 +1,77 @@
+"""What a training run is told."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+from cstm.errors import RequestError
+
+SCHEDULES = ("poly", "step", "cosine")
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Options of a run; the same options and seed give the same weights on the same machine.
+
+    data: "sprites", or a folder that holds A2D or J-HMDB Sentences. steps: updates in all. batch: samples an update.
+    size: side of the training frames in pixels (None: the preset's). rate: the highest learning rate, reached after
+    `warmup` updates; schedule: how it falls, of SCHEDULES. decay: weight decay. clip: largest gradient norm.
+    ema: share of the old weights in the running mean that is validated and saved, 0 for none.
+    precision: "fp32", "bf16" or "fp16" (GPU only). threads: of the CPU. workers: processes that make samples.
+    check: updates between validations and checkpoints. held_out: clips to validate on.
+    """
+
+    data: str = "sprites"
+    steps: int = 12000
+    batch: int = 16
+    size: int | None = None
+    rate: float = 1.5e-3
+    warmup: int = 300
+    schedule: str = "cosine"
+    decay: float = 1e-4
+    clip: float = 1.0
+    ema: float = 0.999
+    precision: str = "bf16"
+    threads: int = 2
+    workers: int = 1
+    check: int = 500
+    held_out: int = 64
+    seed: int = 0
+
+    def __post_init__(self):
+        rules = {
+            f"schedule must be one of {', '.join(SCHEDULES)}": self.schedule in SCHEDULES,
+            "precision must be fp32, bf16 or fp16": self.precision in ("fp32", "bf16", "fp16"),
+            "steps, batch, check, held_out and threads must be positive": min(
+                self.steps, self.batch, self.check, self.held_out, self.threads
+            )
+            > 0,
+            "size must be a positive multiple of 32": self.size is None or (self.size > 0 and self.size % 32 == 0),
+            "rate and clip must be positive": self.rate > 0 and self.clip > 0,
+            "ema must be at least 0 and below 1": 0 <= self.ema < 1,
+        }
+        broken = [rule for rule, holds in rules.items() if not holds]
+        if broken:
+            raise RequestError(f"training options: {'; '.join(broken)}")
+
+    def to_dict(self) -> dict:
+        """Fields as JSON can hold them."""
+        return dataclasses.asdict(self)
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of update `step`, from 0."""
+        rise = min(1.0, (step + 1) / max(self.warmup, 1))
+        return self.rate * rise * _fall(self.schedule, step / self.steps)
+
+
+def _fall(schedule: str, done: float) -> float:
+    """Share of the highest rate when `done` of the updates are done."""
+    import math
+
+    if schedule == "poly":
+        return (1 - done) ** 0.9
+    if schedule == "step":
+        return 0.1 ** ((done >= 0.6) + (done >= 0.85))
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))

@@ -1,0 +1,207 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import time
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from cstm.console import make_console
+from cstm.data.vocabulary import WORDPIECE
+from cstm.errors import CSTMError, RequestError
+from cstm.models.checkpoint import save_checkpoint
+from cstm.models.cstm import CSTM
+from cstm.runtime.text import SentenceReader
+from cstm.training.batches import Tensors, loader
+from cstm.training.loss import mask_iou, mask_loss
+from cstm.training.options import TrainOptions
+from cstm.training.precision import autocast, keep_float32
+from cstm.training.state import Average, load_state, restore, save_state
+
+STATE, CHECKPOINT, METRICS = "state.pt", "checkpoint.safetensors", "metrics.csv"
+COLUMNS = ("step", "seconds", "rate", "loss", "train_iou", "held_out_iou")
+BAD_STEPS = 20
+REPORT = 20  # updates between two looks at the loss
+
+
+class DivergedError(CSTMError):
+    """Training whose loss or gradients stopped being finite."""
+
+
+class Trainer:
+    """Trains `model` on `batches` and writes OUT: checkpoint.safetensors (the running mean of the weights),
+    state.pt (to resume from), metrics.csv and TensorBoard's files.
+
+    batches, held_out: objects whose item n is batch n, a list of Samples. reader: reads their sentences.
+    """
+
+    def __init__(self, model: CSTM, batches, held_out, reader: SentenceReader, options: TrainOptions, out: Path):
+        self.options, self.out = options, Path(out)
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        if options.precision == "fp16" and self.device == "cpu":
+            raise RequestError("--precision fp16 trains on a GPU only; on the CPU choose bf16 or fp32")
+        self.model = model.to(self.device).train()
+        self.average = Average(self.model, options.ema)
+        keep_float32(self.model, self.device)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), options.rate, weight_decay=options.decay)
+        self.scaler = torch.amp.GradScaler(self.device, enabled=options.precision == "fp16")
+        self.batches, self.held_out, self.tensors = batches, held_out, Tensors(reader)
+        self.done = self.bad = 0
+
+    def resume(self) -> None:
+        """Go on from OUT's state. RequestError when it was made with other options."""
+        state = load_state(self.out / STATE)
+        changed = [k for k, v in self.options.to_dict().items() if state["options"].get(k, v) != v]
+        changed = [k for k in changed if k not in ("threads", "workers", "check")]
+        if changed:
+            raise RequestError(f"{self.out}: was started with another {', '.join(changed)}; resume with the same")
+        self.done = restore(state, self.model, self.average, self.optimizer, self.scaler)
+
+    def __call__(self, console: Console | None = None, until: int | None = None) -> Path:
+        """Train to the end (or to update `until`); the checkpoint's path. DivergedError when it stops learning."""
+        torch.set_num_threads(self.options.threads)
+        self.out.mkdir(parents=True, exist_ok=True)
+        last = min(until or self.options.steps, self.options.steps)
+        made = loader(self.batches, self.tensors, self.done, last, self.options.workers)
+        with Log(self.out, self.done) as log, _progress(console) as progress:
+            task = progress.add_task("training", total=self.options.steps, completed=self.done, text="")
+            for batch in made:
+                loss, iou = self._update(*batch)
+                self.done += 1
+                log.took(loss, iou)
+                if self.done % REPORT == 0 or self.done == last:
+                    progress.update(task, completed=self.done, text=log.text())
+                if self.done % self.options.check == 0 or self.done == last:
+                    log.write(self.done, self.options.rate_at(self.done - 1), self.validate())
+                    progress.console.print(log.text())
+                    self.save()
+        return self.out / CHECKPOINT
+
+    def validate(self) -> float:
+        """Mean IoU (probability above 0.5) of the running mean on the held-out clips."""
+        total = count = 0
+        for number in range(math.ceil(self.options.held_out / self.options.batch)):
+            clips, text, masks = self._moved(*self.tensors(self.held_out[number]))
+            with torch.inference_mode(), autocast(self.options.precision, self.device):
+                response = self.average.model(clips, text)[-1]
+            total += mask_iou(response, masks).sum().item()
+            count += len(masks)
+        return total / count
+
+    def save(self) -> None:
+        """The checkpoint and the state, each atomically."""
+        provenance = {"kind": "trained", "tokenizer": WORDPIECE, "steps": self.done, **self.options.to_dict()}
+        self.average.model.provenance = provenance
+        save_checkpoint(self.average.model, self.out / CHECKPOINT)
+        parts = (self.model, self.average, self.optimizer, self.scaler)
+        save_state(self.out / STATE, self.done, self.options.to_dict(), *parts)
+
+    def _update(self, clips, text, masks) -> tuple[float, float]:
+        """One update; the loss and the batch's mean IoU before it."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.options.rate_at(self.done)
+        clips, text, masks = self._moved(clips, text, masks)
+        with autocast(self.options.precision, self.device):
+            responses = self.model(clips, text)
+        loss = mask_loss(responses, masks)
+        self.optimizer.zero_grad()
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip)
+        self._check(loss, norm)
+        if norm.isfinite() or self.scaler.is_enabled():
+            self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.average.update(self.model, self.done)
+        return loss.item(), mask_iou(responses[-1].detach(), masks).mean().item()
+
+    def _check(self, loss, norm) -> None:
+        """A step whose gradient is not finite is left out; a loss that is not, or many such steps, end the run."""
+        self.bad = 0 if norm.isfinite() else self.bad + 1
+        if not loss.isfinite() or self.bad >= BAD_STEPS:
+            what = "loss" if not loss.isfinite() else f"gradient of {BAD_STEPS} updates in a row"
+            raise DivergedError(
+                f"update {self.done}: the {what} is not finite; the last checkpoint is in {self.out}:"
+                " lower --rate, or use --precision fp32"
+            )
+
+    def _moved(self, clips, text, masks):
+        clips = clips.to(self.device, non_blocking=True).float().div_(255)
+        return clips, tuple(t.to(self.device) for t in text) if len(text) > 1 else text[0].to(self.device), masks.to(
+            self.device
+        )
+
+
+class Log:
+    """metrics.csv, TensorBoard, and the line a person reads."""
+
+    def __init__(self, out: Path, done: int):
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.path, self.begun = out / METRICS, time.monotonic()
+        rows = _rows_until(self.path, done)
+        self.before = float(rows[-1][1]) if rows else 0.0
+        self.file = self.path.open("w", newline="")
+        self.rows = csv.writer(self.file)
+        self.rows.writerows([COLUMNS, *rows])
+        self.board = SummaryWriter(str(out / "tensorboard"), purge_step=done + 1)
+        self.loss = self.iou = 0.0
+        self.count, self.step, self.held_out = 0, done, float("nan")
+
+    def took(self, loss: float, iou: float) -> None:
+        """Note an update's loss and mean IoU."""
+        self.step, self.count = self.step + 1, self.count + 1
+        self.loss += loss
+        self.iou += iou
+
+    def text(self) -> str:
+        """Where training stands."""
+        count = max(self.count, 1)
+        shown = f"step {self.step}  loss {self.loss / count:.3f}  IoU {self.iou / count:.3f}"
+        return f"{shown}  held out {self.held_out:.3f}"
+
+    def write(self, step: int, rate: float, held_out: float) -> None:
+        """A row of means since the last one."""
+        self.held_out = held_out
+        seconds = self.before + time.monotonic() - self.begun
+        count = max(self.count, 1)
+        values = (self.loss / count, self.iou / count, held_out)
+        self.rows.writerow([step, f"{seconds:.1f}", f"{rate:.3e}", *(f"{v:.4f}" for v in values)])
+        self.file.flush()
+        for name, value in zip(COLUMNS[3:], values, strict=True):
+            self.board.add_scalar(name, value, step)
+        self.loss = self.iou = 0.0
+        self.count = 0
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.file.close()
+        self.board.close()
+
+
+def _rows_until(path: Path, done: int) -> list[list[str]]:
+    """What an earlier part of the run wrote, up to the update it resumes from."""
+    if not done or not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return [row for row in list(csv.reader(file))[1:] if int(row[0]) <= done]
+
+
+def _progress(console: Console | None) -> Progress:
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[text]}")
+    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console or make_console(stderr=True))
+
+
+def write_options(out: Path, options: TrainOptions, config) -> None:
+    """options.json: what the run was told, for whoever finds the folder."""
+    out.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"options": options.to_dict(), "config": config.to_dict()}, indent=2)
+    (out / "options.json").write_text(text + "\n", encoding="utf-8")
