@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import warnings
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -16,16 +16,28 @@ from cstm.errors import RequestError
 from cstm.files import atomic_path
 
 DEFAULT_BUNDLE = Path("build/tiny")
+# Commands that bring their own arguments: the module, loaded when its command is called, and what it does.
+COMMANDS = {
+    "build": ("cstm.export.build_engines", "make a bundle from a checkpoint"),
+    "train": ("cstm.training.train", "train a network on sprites, A2D or J-HMDB Sentences"),
+    "ablate": ("cstm.training.ablate", "train and compare the supplement's ablations"),
+    "eval": ("cstm.bench.evaluate", "precision, mAP and IoU of a bundle or checkpoint on a dataset"),
+    "probe": ("cstm.bench.probes", "whether a network listens to the sentence and watches the motion"),
+    "explain": ("cstm.bench.explain", "picture what a network makes of sentences"),
+    "data": ("cstm.data.command", "make synthetic data"),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; its exit code: 0, 1 when a check found a failure, 2 after one line that says what to do."""
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
-    parsed = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parsed = _parser(arguments[:1]).parse_args(arguments)
     return run_command(lambda: parsed.command(parsed))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(called: list[str]) -> argparse.ArgumentParser:
+    """The command line, with the arguments of the command in `called` where it brings its own."""
     parser = argparse.ArgumentParser(prog="cstm", description="Language-queried video segmentation.")
     parser.add_argument("--version", action="version", version=f"cstm {metadata.version('cstm')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -41,11 +53,12 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument("--backend", default="auto", help="see cstm doctor (default: auto)")
     segment.add_argument("--precision", help="fp32, fp16 or bf16 (default: the backend's)")
 
-    build = commands.add_parser("build", help="make a bundle from a checkpoint")
-    build.set_defaults(command=_build)
-    from cstm.export.build_engines import add_arguments
-
-    add_arguments(build)
+    for name, (module, purpose) in COMMANDS.items():
+        command = commands.add_parser(name, help=purpose, description=purpose.capitalize() + ".")
+        if [name] == called:
+            brought = import_module(module)
+            brought.add_arguments(command)
+            command.set_defaults(command=brought.run)
 
     parity = commands.add_parser("parity", help="compare a bundle with PyTorch on every backend that runs here")
     parity.set_defaults(command=_parity)
@@ -86,13 +99,6 @@ def _segment(arguments: argparse.Namespace) -> int:
     for path in filter(None, (overlay, arguments.masks)):
         print(path)
     return fail(written.broken) if written.broken else 0
-
-
-def _build(arguments: argparse.Namespace) -> int:
-    from cstm.export.build_engines import run
-
-    print(run(arguments))
-    return 0
 
 
 def _parity(arguments: argparse.Namespace) -> int:

@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="redo every step")
 
 
-def run(arguments: argparse.Namespace, console: Console | None = None) -> Path:
-    """Build as the command line says; the bundle's path."""
+def run(arguments: argparse.Namespace, console: Console | None = None) -> int:
+    """Build as the command line says, and print the bundle's path; 0."""
     from cstm.export.builder import BuildBundle, BuildOptions
     from cstm.export.sources import Source
 
@@ -42,7 +42,8 @@ def run(arguments: argparse.Namespace, console: Console | None = None) -> Path:
         max_batch=arguments.max_batch,
         force=arguments.force,
     )
-    return BuildBundle(options, console)()
+    print(BuildBundle(options, console)())
+    return 0
 
 
 def main() -> int:
@@ -50,7 +51,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     add_arguments(parser)
     arguments = parser.parse_args()
-    return run_command(lambda: print(run(arguments)) or 0)
+    return run_command(lambda: run(arguments))
 
 
 if __name__ == "__main__":

@@ -102,8 +102,11 @@ class _Numbered(torch.utils.data.Dataset):
 def loader(batches, tensors: Tensors, first: int, last: int, workers: int) -> DataLoader:
     """Batches `first` to `last` - 1 in order, made ahead by `workers` processes (0: in this one)."""
     options = {"prefetch_factor": 4, "worker_init_fn": _one_thread} if workers else {}
-    numbered = _Numbered(batches, tensors)
-    return DataLoader(numbered, batch_size=None, sampler=range(first, last), num_workers=workers, **options)
+    own = torch.Generator()  # or a loader, as it starts, would draw from the one that dropout draws from
+    numbers = range(first, last)
+    return DataLoader(
+        _Numbered(batches, tensors), batch_size=None, sampler=numbers, num_workers=workers, generator=own, **options
+    )
 
 
 def _one_thread(_worker: int) -> None:

@@ -17,7 +17,8 @@ class TrainOptions:
 
     data: "sprites", or a folder that holds A2D or J-HMDB Sentences. steps: updates in all. batch: samples an update.
     size: side of the training frames in pixels (None: the preset's). rate: the highest learning rate, reached after
-    `warmup` updates; schedule: how it falls, of SCHEDULES. decay: weight decay. clip: largest gradient norm.
+    `warmup` updates; schedule: how it falls, of SCHEDULES. text_rate: the text encoder's share of the rate (at the full
+    rate a new transformer forgets the sentence before the rest can use it). decay: weight decay. clip: largest gradient norm.
     ema: share of the old weights in the running mean that is validated and saved, 0 for none.
     precision: "fp32", "bf16" or "fp16" (GPU only). threads: of the CPU. workers: processes that make samples.
     check: updates between validations and checkpoints. held_out: clips to validate on.
@@ -30,6 +31,7 @@ class TrainOptions:
     rate: float = 1.5e-3
     warmup: int = 300
     schedule: str = "cosine"
+    text_rate: float = 0.15
     decay: float = 1e-4
     clip: float = 1.0
     ema: float = 0.999
@@ -49,7 +51,7 @@ class TrainOptions:
             )
             > 0,
             "size must be a positive multiple of 32": self.size is None or (self.size > 0 and self.size % 32 == 0),
-            "rate and clip must be positive": self.rate > 0 and self.clip > 0,
+            "rate, text_rate and clip must be positive": min(self.rate, self.text_rate, self.clip) > 0,
             "ema must be at least 0 and below 1": 0 <= self.ema < 1,
         }
         broken = [rule for rule, holds in rules.items() if not holds]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 from dataclasses import fields
 from pathlib import Path
-
-import torch
 
 from cstm.errors import CheckpointError, RequestError
 from cstm.models.config import PRESETS, STAGES, STREAMS, CSTMConfig
@@ -42,6 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train as the command line says."""
+    # Before PyTorch is loaded: idle OpenMP threads that spin take the core that makes the samples.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    import torch
+
     from cstm.training.trainer import Trainer, write_options
 
     options = TrainOptions(**{field.name: getattr(arguments, field.name) for field in fields(TrainOptions)})

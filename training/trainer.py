@@ -19,9 +19,10 @@ from cstm.models.checkpoint import save_checkpoint
 from cstm.models.cstm import CSTM
 from cstm.runtime.text import SentenceReader
 from cstm.training.batches import Tensors, loader
+from cstm.training.fold import fold_keys
 from cstm.training.loss import mask_iou, mask_loss
 from cstm.training.options import TrainOptions
-from cstm.training.precision import autocast, keep_float32
+from cstm.training.precision import autocast, channels_last, keep_float32
 from cstm.training.state import Average, load_state, restore, save_state
 
 STATE, CHECKPOINT, METRICS = "state.pt", "checkpoint.safetensors", "metrics.csv"
@@ -46,10 +47,11 @@ class Trainer:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         if options.precision == "fp16" and self.device == "cpu":
             raise RequestError("--precision fp16 trains on a GPU only; on the CPU choose bf16 or fp32")
-        self.model = model.to(self.device).train()
+        self.model = channels_last(model.to(self.device)).train()
         self.average = Average(self.model, options.ema)
         keep_float32(self.model, self.device)
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), options.rate, weight_decay=options.decay)
+        fold_keys(self.model)
+        self.optimizer = torch.optim.AdamW(_groups(self.model, options), weight_decay=options.decay, fused=True)
         self.scaler = torch.amp.GradScaler(self.device, enabled=options.precision == "fp16")
         self.batches, self.held_out, self.tensors = batches, held_out, Tensors(reader)
         self.done = self.bad = 0
@@ -78,8 +80,7 @@ class Trainer:
                 if self.done % REPORT == 0 or self.done == last:
                     progress.update(task, completed=self.done, text=log.text())
                 if self.done % self.options.check == 0 or self.done == last:
-                    log.write(self.done, self.options.rate_at(self.done - 1), self.validate())
-                    progress.console.print(log.text())
+                    progress.console.print(log.write(self.done, self.options.rate_at(self.done - 1), self.validate()))
                     self.save()
         return self.out / CHECKPOINT
 
@@ -105,7 +106,7 @@ class Trainer:
     def _update(self, clips, text, masks) -> tuple[float, float]:
         """One update; the loss and the batch's mean IoU before it."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.options.rate_at(self.done)
+            group["lr"] = group["share"] * self.options.rate_at(self.done)
         clips, text, masks = self._moved(clips, text, masks)
         with autocast(self.options.precision, self.device):
             responses = self.model(clips, text)
@@ -138,6 +139,13 @@ class Trainer:
         )
 
 
+def _groups(model: CSTM, options: TrainOptions) -> list[dict]:
+    """The optimizer's groups of parameters, each with its share of the learning rate."""
+    text = list(model.text.parameters())
+    others = [p for part in (model.encoders, model.fusion, model.decoder) for p in part.parameters()]
+    return [{"params": others, "share": 1.0}, {"params": text, "share": options.text_rate}]
+
+
 class Log:
     """metrics.csv, TensorBoard, and the line a person reads."""
 
@@ -166,9 +174,10 @@ class Log:
         shown = f"step {self.step}  loss {self.loss / count:.3f}  IoU {self.iou / count:.3f}"
         return f"{shown}  held out {self.held_out:.3f}"
 
-    def write(self, step: int, rate: float, held_out: float) -> None:
-        """A row of means since the last one."""
+    def write(self, step: int, rate: float, held_out: float) -> str:
+        """A row of means since the last one; the same as a line of text."""
         self.held_out = held_out
+        text = self.text()
         seconds = self.before + time.monotonic() - self.begun
         count = max(self.count, 1)
         values = (self.loss / count, self.iou / count, held_out)
@@ -178,6 +187,7 @@ class Log:
             self.board.add_scalar(name, value, step)
         self.loss = self.iou = 0.0
         self.count = 0
+        return text
 
     def __enter__(self) -> Log:
         return self

@@ -33,10 +33,13 @@ class Clip:
     masks: np.ndarray
     whole: np.ndarray
 
+    def rivals(self) -> list[int]:
+        """The actors that share their class with another one."""
+        return _rivals(self.scene)
+
     def difficulty(self, actor: int) -> str:
         """NON_TRIVIAL when another actor of the clip is of the same class."""
-        kinds = [other.kind for other in self.scene.actors]
-        return NON_TRIVIAL if kinds.count(kinds[actor]) > 1 else TRIVIAL
+        return NON_TRIVIAL if actor in self.rivals() else TRIVIAL
 
 
 def make_clip(

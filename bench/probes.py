@@ -1,0 +1,125 @@
+"""Does the network listen, and does it watch? Two proofs on sprites: `cstm probe`.
+
+Listening: given the sentence of another actor in the clip, it must find that one and leave the first. Watching: of two
+actors that differ in nothing but their action, it must find the one that does what the sentence says, and it must do
+worse when the frames around the target come in another order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from rich.progress import track
+from rich.table import Table
+
+from cstm.bench.evaluate import Predictor, cut, open_predictor
+from cstm.bench.metrics import AUTHORS
+from cstm.console import make_console
+from cstm.data.sprites.dataset import clip_times, make_clip
+from cstm.files import atomic_path
+from cstm.runtime.postprocess import probabilities
+
+SEED = 77  # unlike the evaluation's and the training's
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two actors of a clip, each found by its own sentence.
+
+    clip: uint8 [3,T,R,R]. sentences: of the two. masks: bool [2,R,R], their true masks.
+    """
+
+    clip: np.ndarray
+    sentences: tuple[str, str]
+    masks: np.ndarray
+
+
+def pairs(split: str, kind: str | None, count: int, size: int, frames: int, seed: int = SEED) -> Iterator[Pair]:
+    """`count` pairs from sprite clips; kind: of `scene.KINDS`, whose rivals then are the pair, or None for any two."""
+    number = 0
+    while count:
+        clip = make_clip(split, seed, number, size, clip_times(frames), (frames // 2,), kind)
+        number += 1
+        chosen = (clip.rivals() if kind else list(clip.sentences))[:2]
+        if len(chosen) == 2:
+            count -= 1
+            told = tuple(clip.sentences[i].sentence for i in chosen)
+            yield Pair(np.ascontiguousarray(clip.frames.transpose(3, 0, 1, 2)), told, clip.masks[0, chosen])
+
+
+def listening(predictor: Predictor, count: int = 300, split: str = "test") -> dict:
+    """own: mean IoU of each sentence's mask with its actor; other: with the pair's other actor; n: sentences."""
+    own, other = _ious(predictor, pairs(split, None, count, predictor.config.size, predictor.config.frames), count)
+    return {"own": float(own.mean()), "other": float(other.mean()), "n": len(own)}
+
+
+def watching(predictor: Predictor, count: int = 300, split: str = "test") -> dict:
+    """picks: share of sentences whose mask overlaps their actor more than its double; mean_iou; the same with the
+    frames around the target shuffled; n: sentences. Chance is 0.5."""
+    size, frames = predictor.config.size, predictor.config.frames
+    found = {}
+    for name, shuffle in {"": False, "shuffled_": True}.items():
+        made = pairs(split, "action", count, size, frames)
+        own, other = _ious(predictor, _shuffled(made) if shuffle else made, count)
+        found |= {f"{name}picks": float((own > other).mean()), f"{name}mean_iou": float(own.mean()), "n": len(own)}
+    return found
+
+
+def _shuffled(made: Iterator[Pair]) -> Iterator[Pair]:
+    """The frames around the target in another order; the target stays."""
+    rng = np.random.default_rng(SEED)
+    for pair in made:
+        frames = pair.clip.shape[1]
+        around = [k for k in range(frames) if k != frames // 2]
+        order = np.arange(frames)
+        order[around] = rng.permutation(around)
+        yield replace(pair, clip=np.ascontiguousarray(pair.clip[:, order]))
+
+
+def _ious(predictor: Predictor, made: Iterator[Pair], count: int) -> tuple[np.ndarray, np.ndarray]:
+    """IoU of every sentence's mask with its own actor and with the other one, [2 * count] each."""
+    own, other = [], []
+    for pair in track(made, predictor.name, total=count, console=make_console(stderr=True)):
+        logits = predictor(np.repeat(pair.clip[None], 2, axis=0), list(pair.sentences))
+        for index, response in enumerate(probabilities(logits)):
+            mask = cut(response, pair.masks.shape[1:], AUTHORS)
+            own.append(_iou(mask, pair.masks[index]))
+            other.append(_iou(mask, pair.masks[1 - index]))
+    return np.array(own), np.array(other)
+
+
+def _iou(mask: np.ndarray, truth: np.ndarray) -> float:
+    return float((mask & truth).sum() / max((mask | truth).sum(), 1))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line of the probes."""
+    parser.add_argument("model", type=Path, help="a bundle or a checkpoint")
+    parser.add_argument("--backend", help="of a bundle")
+    parser.add_argument("--precision", help="of a bundle")
+    parser.add_argument("--split", default="test", help="test or test-style (default: test)")
+    parser.add_argument("--clips", type=int, default=300, metavar="N", help="clips in each probe (default: 300)")
+    parser.add_argument("--json", type=Path, metavar="F", help="write the figures as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Probe as the command line says."""
+    with open_predictor(arguments.model, arguments.backend, arguments.precision) as predictor:
+        figures = {
+            "listening": listening(predictor, arguments.clips, arguments.split),
+            "watching": watching(predictor, arguments.clips, arguments.split),
+        }
+    shown = Table("probe", "figure", "value")
+    for probe, values in figures.items():
+        for name, value in values.items():
+            shown.add_row(probe, name.replace("_", " "), f"{value:.3f}" if isinstance(value, float) else str(value))
+    make_console().print(shown)
+    if arguments.json:
+        with atomic_path(arguments.json) as temporary:
+            temporary.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return 0

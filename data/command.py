@@ -1,0 +1,48 @@
+"""`cstm data`: synthetic sets on disk, and a picture of what is in them."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+
+from cstm.console import make_console
+from cstm.data.sprites.scene import KINDS
+from cstm.data.sprites.write import SpriteOptions, write_sprites
+
+SPLITS = ("train", "test", "test-style")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line of `cstm data`."""
+    commands = parser.add_subparsers(required=True, metavar="WHAT")
+    sprites = commands.add_parser("sprites", help="sprite clips in A2D Sentences' layout")
+    sprites.set_defaults(make=_sprites)
+    sprites.add_argument("out", type=Path, help="a new folder")
+    sprites.add_argument("--clips", type=int, default=250, metavar="N", help="default: 250")
+    sprites.add_argument("--size", type=int, default=192, metavar="R", help="side of a frame in pixels (default: 192)")
+    sheet = commands.add_parser("sheet", help="a picture of some sprite clips with their sentences")
+    sheet.set_defaults(make=_sheet)
+    sheet.add_argument("out", type=Path, help="an image file")
+    sheet.add_argument("--clips", type=int, default=10, metavar="N", help="default: 10")
+    for command in (sprites, sheet):
+        command.add_argument("--split", choices=SPLITS, default="test", help="default: test")
+        command.add_argument("--seed", type=int, default=0, help="default: 0")
+        command.add_argument("--kind", choices=KINDS, help="what tells the referent from its double (default: a mixture)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make what the command line says, and print where it is."""
+    print(arguments.make(arguments))
+    return 0
+
+
+def _sprites(arguments: argparse.Namespace) -> Path:
+    options = SpriteOptions(**{field.name: getattr(arguments, field.name) for field in fields(SpriteOptions)})
+    return write_sprites(arguments.out, options, make_console(stderr=True))
+
+
+def _sheet(arguments: argparse.Namespace) -> Path:
+    from cstm.data.sprites.sheet import write_sheet
+
+    return write_sheet(arguments.out, arguments.split, arguments.seed, arguments.clips, arguments.kind)

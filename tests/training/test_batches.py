@@ -1,0 +1,61 @@
+"""Batches: the same by number in every run, and mirroring that keeps the sentence true."""
+
+import numpy as np
+import pytest
+
+from cstm.data.sample import Reference, Sample
+from cstm.training.batches import DatasetBatches, SpriteBatches, mirrored
+
+
+class Fake:
+    """A dataset of seven references."""
+
+    references = tuple(Reference(f"video{i}", i, "the dog on the left") for i in range(7))
+
+    def load(self, reference):
+        clip = np.full((3, 8, 4, 4), reference.frame, np.uint8)
+        return Sample(reference, clip, np.eye(4, dtype=bool))
+
+
+@pytest.mark.parametrize(
+    ("sentence", "other"),
+    [
+        ("the dog on the left", "the dog on the right"),
+        ("Left person walking right", "Right person walking left"),
+        ("leftmost bird, leftover food", "rightmost bird, leftover food"),
+        ("a bright car", "a bright car"),
+    ],
+)
+def test_a_mirrored_sample_swaps_left_and_right_in_pixels_and_words(sentence, other):
+    clip = np.arange(3 * 8 * 4 * 4, dtype=np.uint8).reshape(3, 8, 4, 4)
+    mask = np.zeros((5, 6), bool)
+    mask[1, 0] = True
+    turned = mirrored(Sample(Reference("v", 0, sentence), clip, mask))
+    assert turned.reference.sentence == other
+    np.testing.assert_array_equal(turned.clip, clip[..., ::-1])
+    assert turned.mask[1, 5]
+    assert turned.mask.sum() == 1
+
+
+def test_every_epoch_holds_every_reference_once_in_another_order():
+    batches = DatasetBatches(Fake(), seed=3, batch=7)
+    epochs = [[sample.reference.video for sample in batches[n]] for n in range(3)]
+    assert all(sorted(epoch) == sorted(epochs[0]) for epoch in epochs)
+    assert epochs[0] != epochs[1]
+
+
+def test_a_batch_is_the_same_in_every_run_wherever_it_starts():
+    first, second = DatasetBatches(Fake(), 0, 4), DatasetBatches(Fake(), 0, 4)
+    ahead = [first[n] for n in range(5)][4]
+    for one, other in zip(ahead, second[4], strict=True):
+        assert one.reference == other.reference
+        np.testing.assert_array_equal(one.clip, other.clip)
+
+
+def test_sprite_batches_are_full_differ_and_repeat():
+    batches = SpriteBatches(seed=0, batch=4, size=64, frames=8)
+    one, again, other = batches[3], SpriteBatches(0, 4, 64, 8)[3], batches[4]
+    assert len(one) == 4
+    assert [s.reference for s in one] == [s.reference for s in again]
+    np.testing.assert_array_equal(one[0].clip, again[0].clip)
+    assert {s.reference.video for s in one}.isdisjoint(s.reference.video for s in other)

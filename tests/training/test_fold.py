@@ -1,0 +1,38 @@
+"""CMAM's keys folded in training, against the plain form: values, gradients and running statistics."""
+
+import copy
+
+import pytest
+import torch
+
+from cstm.models.cmam import CMAM
+from cstm.training.fold import fold_keys
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 6, 7), (2, 5, 3, 4, 5)])
+def test_the_folded_keys_are_the_plain_ones(shape):
+    torch.manual_seed(0)
+    plain = CMAM(5, 9, len(shape) - 2).double().train()
+    for parameter in plain.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    folded = copy.deepcopy(plain)
+    fold_keys(folded)
+    x, words = torch.randn(shape, dtype=torch.float64), torch.randn(shape[0], 4, 9, dtype=torch.float64)
+    outputs, gradients = [], []
+    for module in (plain, folded):
+        given = x.clone().requires_grad_()
+        out = module(given, words)
+        (out * torch.linspace(0, 1, out.numel(), dtype=torch.float64).reshape(out.shape)).sum().backward()
+        outputs.append(out)
+        gradients.append([given.grad, *(p.grad for p in module.parameters())])
+    torch.testing.assert_close(*outputs)
+    torch.testing.assert_close(*gradients)
+    torch.testing.assert_close(plain.state_dict(), folded.state_dict())
+
+
+def test_in_evaluation_nothing_is_changed():
+    plain = CMAM(5, 9, 2).eval()
+    folded = copy.deepcopy(plain)
+    fold_keys(folded)
+    x, words = torch.randn(2, 5, 4, 4), torch.randn(2, 3, 9)
+    assert torch.equal(plain(x, words), folded(x, words))

@@ -1,0 +1,134 @@
+"""The loop: it learns, resumes bit for bit, stops on NaN with its checkpoint kept, and says what is wrong."""
+
+import csv
+import itertools
+
+import pytest
+import torch
+
+from cstm.data.vocabulary import wordpiece_tokenizer
+from cstm.errors import CheckpointError, RequestError
+from cstm.models.checkpoint import load_checkpoint
+from cstm.models.config import CSTMConfig
+from cstm.models.cstm import CSTM
+from cstm.runtime.text import SentenceReader
+from cstm.training.batches import SpriteBatches
+from cstm.training.options import TrainOptions
+from cstm.training.precision import keep_float32
+from cstm.training.trainer import DivergedError, Trainer
+
+SMALL = {"size": 64, "transformer_layers": 1, "spatial_width": 0.125, "temporal_width": 0.125, "decoder_width": 16}
+
+
+class Repeated:
+    """The same few batches for ever, so that little is to be learnt."""
+
+    def __init__(self, count: int = 2):
+        made = SpriteBatches(seed=0, batch=2, size=64, frames=8)
+        self.batches = [made[n] for n in range(count)]
+
+    def __getitem__(self, number):
+        return self.batches[number % len(self.batches)]
+
+
+@pytest.fixture(scope="module")
+def batches():
+    return Repeated()
+
+
+@pytest.fixture
+def make(batches, tmp_path):
+    def trainer(out: str, **changes) -> Trainer:
+        config = CSTMConfig.from_preset("tiny", **SMALL)
+        tokenizer = tmp_path / "tokenizer.json"
+        wordpiece_tokenizer().save(str(tokenizer))
+        torch.manual_seed(0)
+        small = {"steps": 6, "batch": 2, "check": 2, "held_out": 2, "workers": 0, "warmup": 2, "precision": "fp32"}
+        options = TrainOptions(**small | changes)
+        return Trainer(CSTM(config), batches, batches, SentenceReader(config, tokenizer), options, tmp_path / out)
+
+    return trainer
+
+
+def test_a_resumed_run_ends_bit_for_bit_where_an_unbroken_one_does(make, tmp_path):
+    make("whole")()
+    make("broken")(until=2)
+    torch.rand(100)  # another state of the generator, as after a restart
+    resumed = make("broken")
+    resumed.resume()
+    resumed()
+    whole, broken = (torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("whole", "broken"))
+    assert whole["step"] == broken["step"] == 6
+    for part in ("model", "average"):
+        assert whole[part].keys() == broken[part].keys()
+        assert all(torch.equal(whole[part][name], broken[part][name]) for name in whole[part])
+    rows = [list(csv.reader((tmp_path / name / "metrics.csv").open())) for name in ("whole", "broken")]
+    assert [[row[0], *row[2:]] for row in rows[0]] == [[row[0], *row[2:]] for row in rows[1]]
+
+
+def test_what_is_saved_is_a_trained_checkpoint_with_its_options(make):
+    model = load_checkpoint(make("run", steps=2)())
+    assert model.trained
+    assert model.provenance["tokenizer"] == "words"
+    assert model.provenance["steps"] == 2
+    assert model.provenance["rate"] == TrainOptions().rate
+
+
+def test_it_learns_a_few_clips_by_heart(make, tmp_path):
+    make("run", steps=120, check=60, rate=3e-3, ema=0.9, warmup=10)()
+    rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
+    assert float(rows[-1]["loss"]) < 0.5 * float(rows[0]["loss"])
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(make, tmp_path, monkeypatch):
+    from cstm.training import trainer as module
+
+    real, calls = module.mask_loss, itertools.count()
+    monkeypatch.setattr(module, "mask_loss", lambda *a: real(*a) * (float("nan") if next(calls) >= 3 else 1))
+    run = make("run")
+    with pytest.raises(DivergedError, match=r"update 3: the loss is not finite.*--rate"):
+        run()
+    kept = load_checkpoint(tmp_path / "run" / "checkpoint.safetensors")
+    assert all(tensor.isfinite().all() for tensor in kept.state_dict().values())
+    assert run.done == 3
+
+
+def test_an_update_whose_gradient_is_not_finite_is_left_out_and_many_end_the_run(make, monkeypatch):
+    run = make("run", steps=40, check=100)
+    before = {name: tensor.clone() for name, tensor in run.model.named_parameters()}
+    hook = run.model.decoder.heads[5][0].weight.register_hook(lambda gradient: gradient * float("nan"))
+    with pytest.raises(DivergedError, match="gradient of 20 updates in a row"):
+        run()
+    assert all(torch.equal(before[name], tensor) for name, tensor in run.model.named_parameters())
+    hook.remove()
+
+
+def test_resuming_refuses_other_options_and_absent_or_broken_runs(make, tmp_path):
+    make("run", steps=2)()
+    with pytest.raises(RequestError, match="another rate"):
+        make("run", steps=2, rate=1e-4).resume()
+    with pytest.raises(CheckpointError, match="no run to resume"):
+        make("other").resume()
+    (tmp_path / "run" / "state.pt").write_bytes(b"broken")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        make("run", steps=2).resume()
+
+
+def test_half_precision_needs_a_gpu(make):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has one")
+    with pytest.raises(RequestError, match="GPU only"):
+        make("run", precision="fp16")
+
+
+def test_the_parts_that_overflow_in_bfloat16_on_the_cpu_compute_in_float32():
+    model = CSTM(CSTMConfig.from_preset("tiny", **SMALL))
+    keep_float32(model, "cpu")
+    seen = {}
+    for index, stage in enumerate(model.encoders["temporal"].stages):
+        convolution = next(m for m in stage.modules() if isinstance(m, torch.nn.Conv3d))
+        convolution.register_forward_hook(lambda _m, _i, out, index=index: seen.__setitem__(index, out.dtype))
+    text = torch.ones(1, 24, dtype=torch.int64), torch.ones(1, 24, dtype=torch.int64)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        model.eval()(torch.rand(1, 3, 8, 64, 64), text)
+    assert seen == {0: torch.bfloat16, 1: torch.bfloat16, 2: torch.bfloat16, 3: torch.float32, 4: torch.float32}

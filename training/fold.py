@@ -1,0 +1,54 @@
+"""CMAM's keys folded while training: what they would sum to, without making them.
+
+Keys are BN(W u), D numbers at every position, only to be summed over positions. Batch norm's mean and variance of an
+affine map follow from the first two moments of its input: mean W m, variance diag(W C W^T). So the summed keys need
+the mean of u in each sample and one C x C covariance over the batch. Exact; a quarter of a training step on the CPU.
+"""
+
+from __future__ import annotations
+
+import types
+
+import torch
+
+from cstm.models.cmam import CMAM, l2_normalise
+from cstm.models.cstm import CSTM
+
+
+def fold_keys(model: CSTM) -> None:
+    """Have every CMAM of `model` use the folded keys in training mode. Changes it in place, not its names."""
+    for module in model.modules():
+        if isinstance(module, CMAM):
+            module.word_weights = types.MethodType(_word_weights, module)
+
+
+def _word_weights(self: CMAM, u: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+    """As CMAM.word_weights."""
+    if not self.training:
+        return CMAM.word_weights(self, u, words)
+    with torch.autocast(u.device.type, enabled=False):
+        keys = mean_keys(self.key, u if u.dtype == torch.float64 else u.float())
+    queries = self.query(words.transpose(1, 2))
+    # The sum over positions is the mean times their number, which the L2 norm cancels.
+    return l2_normalise(torch.einsum("bd,bdn->bn", keys, queries.to(keys.dtype))).softmax(-1)
+
+
+def mean_keys(key: torch.nn.Sequential, u: torch.Tensor) -> torch.Tensor:
+    """Mean over positions of key(u), [B,D], where `key` is a 1x1 convolution and a batch norm in training mode.
+
+    u: [B,C,...]. Updates the batch norm's running statistics as it would itself.
+    """
+    convolution, norm = key
+    weight = convolution.weight.flatten(1)
+    flat = u.flatten(2)
+    mean = flat.mean((0, 2))
+    centred = flat - mean[:, None]
+    count = flat.shape[0] * flat.shape[2]
+    covariance = torch.bmm(centred, centred.transpose(1, 2)).sum(0) / count
+    mean, variance = weight @ mean, torch.einsum("dc,ce,de->d", weight, covariance, weight)
+    with torch.no_grad():
+        norm.running_mean.lerp_(mean, norm.momentum)
+        norm.running_var.lerp_(variance * count / max(count - 1, 1), norm.momentum)
+        norm.num_batches_tracked += 1
+    keys = flat.mean(2) @ weight.T
+    return (keys - mean) / torch.sqrt(variance + norm.eps) * norm.weight + norm.bias
