@@ -29,7 +29,7 @@ install: .venv/.installed
 .venv/.installed: setup.py constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install -q -c constraints.txt torch==2.13.0 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
-	$(BIN)/pip install -q -c constraints.txt -e ".[cpu,rtx,export,test]"
+	$(BIN)/pip install -q -c constraints.txt -e ".[cpu,rtx,export,train,test]"
 	touch $@
 
 clean:

@@ -11,7 +11,17 @@ shutil.rmtree(BUILD, ignore_errors=True)
 
 FOLDERS = {"cstm": "cstm"} | {
     f"cstm.{name}": name.replace(".", "/")
-    for name in ("models", "data", "data.sprites", "training", "runtime", "runtime.backends", "export", "calibration", "bench")
+    for name in (
+        "models",
+        "data",
+        "data.sprites",
+        "training",
+        "runtime",
+        "runtime.backends",
+        "export",
+        "calibration",
+        "bench",
+    )
 }
 RUNTIME = ["numpy>=2.1,<3", "tokenizers>=0.21,<1", "av>=14,<19", "pillow>=11", "rich>=13"]
 CPU = ["onnxruntime>=1.20", "openvino>=2025.0"]
@@ -33,7 +43,16 @@ EXPORT = [
     "cppimport>=22.8",
     "lief>=0.16",
 ]
-TEST = ["pytest>=8", "hypothesis>=6", "ruff==0.17.6", "pycocotools>=2.0.8"]
+TRAIN = [
+    *TORCH,
+    "opencv-python-headless>=4.10",
+    "h5py>=3.11",
+    "scipy>=1.14",
+    "tensorboard>=2.18",
+    "matplotlib>=3.9",
+    "pycocotools>=2.0.8",
+]
+TEST = ["pytest>=8", "hypothesis>=6", "ruff==0.17.6"]
 
 setup(
     name="cstm",
@@ -46,8 +65,8 @@ setup(
     python_requires=">=3.10,<3.14",
     package_dir=FOLDERS,
     packages=list(FOLDERS),
-    package_data={"cstm.data": ["demo/*", "words.txt"]},
+    package_data={"cstm.data": ["demo/*", "words.txt", "art/*.md", "art/*/*"]},
     install_requires=RUNTIME,
-    extras_require={"cpu": CPU, "rtx": RTX, "gpu": GPU, "export": EXPORT, "train": TORCH, "test": TEST},
+    extras_require={"cpu": CPU, "rtx": RTX, "gpu": GPU, "export": EXPORT, "train": TRAIN, "test": TEST},
     entry_points={"console_scripts": ["cstm = cstm.cli:main"]},
 )

@@ -103,8 +103,15 @@ def _stages(panel, found: Explanation, rows: list[float]) -> None:
     """Stages as columns: a row of responses for each stream, then LGFS's weights."""
     whole = 0.45 + sum(rows)
     grid = panel.add_gridspec(
-        len(rows), 5, height_ratios=rows, left=0.045, right=0.985, wspace=0.12, hspace=0.06,
-        top=1 - 0.35 / whole, bottom=0.3 / whole,
+        len(rows),
+        5,
+        height_ratios=rows,
+        left=0.045,
+        right=0.985,
+        wspace=0.12,
+        hspace=0.06,
+        top=1 - 0.35 / whole,
+        bottom=0.3 / whole,
     )
     for column, stage in enumerate(STAGES):
         for row, (stream, maps) in enumerate(found.responses.items()):

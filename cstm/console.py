@@ -10,9 +10,13 @@ from rich.console import Console
 from cstm.errors import CSTMError
 
 WIDTH_OF_FILES = 140
-EXTRAS = {"onnxruntime": "cpu", "openvino": "cpu", "tensorrt_rtx": "rtx", "tensorrt": "gpu", "cuda": "gpu"} | dict.fromkeys(
-    ("h5py", "scipy", "cv2", "tensorboard", "matplotlib", "pycocotools"), "train"
-)
+EXTRAS = {
+    "onnxruntime": "cpu",
+    "openvino": "cpu",
+    "tensorrt_rtx": "rtx",
+    "tensorrt": "gpu",
+    "cuda": "gpu",
+} | dict.fromkeys(("h5py", "scipy", "cv2", "tensorboard", "matplotlib", "pycocotools"), "train")
 
 
 def make_console(stderr: bool = False) -> Console:

@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for command in (sprites, sheet):
         command.add_argument("--split", choices=SPLITS, default="test", help="default: test")
         command.add_argument("--seed", type=int, default=0, help="default: 0")
-        command.add_argument("--kind", choices=KINDS, help="what tells the referent from its double (default: a mixture)")
+        command.add_argument(
+            "--kind", choices=KINDS, help="what tells the referent from its double (default: a mixture)"
+        )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -37,6 +37,14 @@ def wordpiece_tokenizer() -> Tokenizer:
     return tokenizer
 
 
+def read_tokenizer(path: str | Path) -> Tokenizer:
+    """The tokenizer in a tokenizer.json. CheckpointError when it is none."""
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # tokenizers raises nothing more precise
+        raise CheckpointError(f"{path}: not a tokenizer.json ({error})") from error
+
+
 def wordlevel_tokenizer(vocabulary: list[str]) -> Tokenizer:
     """A word -> row table for the GRU. Row 0 is [UNK], whose vector is zero; padding is zero as well."""
     ids = {word: index for index, word in enumerate(dict.fromkeys(["[UNK]", *vocabulary]))}

@@ -75,10 +75,7 @@ class Source:
 
     def _tokenizer(self, provenance):
         if self.tokenizer:
-            try:
-                return vocabulary.Tokenizer.from_file(str(self.tokenizer))
-            except Exception as error:  # tokenizers raises nothing more precise
-                raise CheckpointError(f"{self.tokenizer}: not a tokenizer.json ({error})") from error
+            return vocabulary.read_tokenizer(self.tokenizer)
         if provenance["kind"] in RANDOM_WEIGHTS or provenance.get("tokenizer") == vocabulary.WORDPIECE:
             return vocabulary.wordpiece_tokenizer()
         raise CheckpointError("the checkpoint was trained with a tokenizer of its own; name its file with --tokenizer")

@@ -14,6 +14,7 @@ from cstm.data.sample import Dataset, Sample
 from cstm.runtime.text import SentenceReader
 
 SENTENCES_A_CLIP = 2
+VIDEOS_AT_ONCE = 8
 MIRRORED = {"left": "right", "right": "left", "leftmost": "rightmost", "rightmost": "leftmost"}
 
 
@@ -35,7 +36,8 @@ class SpriteBatches:
 
 
 class DatasetBatches:
-    """Batch n of a dataset on disk, in an order drawn anew each epoch, each sample mirrored or not."""
+    """Batch n of a dataset on disk, each sample mirrored or not, in an order drawn anew each epoch: references of
+    VIDEOS_AT_ONCE videos mixed, then of the next ones, so that a decoded video serves several times."""
 
     def __init__(self, dataset: Dataset, seed: int, batch: int):
         self.dataset, self.seed, self.batch = dataset, seed, batch
@@ -48,9 +50,16 @@ class DatasetBatches:
         count = len(self.dataset.references)
         epoch, index = divmod(place, count)
         if epoch not in self.orders:
-            self.orders = {epoch: np.random.default_rng([self.seed, epoch]).permutation(count)}
+            self.orders = {epoch: self._order(np.random.default_rng([self.seed, epoch]))}
         sample = self.dataset.load(self.dataset.references[self.orders[epoch][index]])
         return mirrored(sample) if np.random.default_rng([self.seed, 1, place]).random() < 0.5 else sample
+
+    def _order(self, rng: np.random.Generator) -> np.ndarray:
+        """Indices of all references."""
+        names = np.array([reference.video for reference in self.dataset.references])
+        videos, video_of = np.unique(names, return_inverse=True)
+        block = rng.permutation(len(videos))[video_of] // VIDEOS_AT_ONCE
+        return np.lexsort((rng.random(len(names)), block))
 
 
 def mirrored(sample: Sample) -> Sample:
@@ -74,6 +83,7 @@ class Tensors:
         self.reader = reader
 
     def __call__(self, samples: list[Sample]):
+        """QueryError when a sentence cannot be read."""
         inputs = [self.reader(sample.reference.sentence).inputs for sample in samples]
         text = tuple(torch.from_numpy(np.concatenate([i[name] for i in inputs])) for name in inputs[0])
         clips = torch.from_numpy(np.stack([sample.clip for sample in samples]))

@@ -26,7 +26,7 @@ def mask_loss(responses: list[torch.Tensor], masks: torch.Tensor) -> torch.Tenso
 
 
 def mask_iou(response: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-    """Intersection over union, float32 [B], of logits [B,R,R] above 0 and bool masks [B,R,R]; 1 where both are empty."""
+    """Intersection over union, float32 [B], of logits [B,R,R] above 0 and masks [B,R,R]; 1 where both are empty."""
     found, masks = response > 0, masks.bool()
     union = (found | masks).sum((1, 2))
     return torch.where(union > 0, (found & masks).sum((1, 2)) / union.clamp(min=1), 1.0)

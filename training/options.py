@@ -18,8 +18,8 @@ class TrainOptions:
     data: "sprites", or a folder that holds A2D or J-HMDB Sentences. steps: updates in all. batch: samples an update.
     size: side of the training frames in pixels (None: the preset's). rate: the highest learning rate, reached after
     `warmup` updates; schedule: how it falls, of SCHEDULES. text_rate: the text encoder's share of the rate (at the full
-    rate a new transformer forgets the sentence before the rest can use it). decay: weight decay. clip: largest gradient norm.
-    ema: share of the old weights in the running mean that is validated and saved, 0 for none.
+    rate a new transformer forgets the sentence before the rest can use it). decay: weight decay. clip: largest norm of
+    the gradient. ema: share of the old weights in the running mean that is validated and saved, 0 for none.
     precision: "fp32", "bf16" or "fp16" (GPU only). threads: of the CPU. workers: processes that make samples.
     check: updates between validations and checkpoints. held_out: clips to validate on.
     """
@@ -70,8 +70,6 @@ class TrainOptions:
 
 def _fall(schedule: str, done: float) -> float:
     """Share of the highest rate when `done` of the updates are done."""
-    import math
-
     if schedule == "poly":
         return (1 - done) ** 0.9
     if schedule == "step":

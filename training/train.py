@@ -8,9 +8,15 @@ import os
 from dataclasses import fields
 from pathlib import Path
 
+from cstm.data.open import SPRITES, open_dataset
+from cstm.data.vocabulary import WORDPIECE, read_tokenizer, wordpiece_tokenizer
 from cstm.errors import CheckpointError, RequestError
+from cstm.files import atomic_path
 from cstm.models.config import PRESETS, STAGES, STREAMS, CSTMConfig
+from cstm.runtime.text import SentenceReader
 from cstm.training.options import SCHEDULES, TrainOptions
+
+HELD_OUT_SEED = 1000  # unlike the one that `cstm eval` is given
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lgfs", nargs="*", type=int, choices=STAGES, metavar="STAGE", help="stages that LGFS weighs")
     for name in ("resnet50", "i3d", "bert"):
         parser.add_argument(f"--{name}", type=Path, metavar="F", help=f"{name} weights to begin with")
+    parser.add_argument("--tokenizer", type=Path, metavar="F", help="a tokenizer.json (default: words of A2D, J-HMDB)")
     defaults = TrainOptions()
     choices = {"schedule": SCHEDULES, "precision": ("fp32", "bf16", "fp16")}
     for field in fields(TrainOptions):
@@ -53,8 +60,10 @@ def run(arguments: argparse.Namespace) -> int:
     torch.manual_seed(options.seed)
     model = network(arguments, options)
     options = dataclasses.replace(options, size=model.config.size)
-    batches, held_out, reader = sources(options, model.config, arguments.out)
-    trainer = Trainer(model, batches, held_out, reader, options, arguments.out)
+    reader = sentence_reader(model.config, arguments.out, arguments.tokenizer)
+    batches, held_out = sources(options, model.config)
+    provenance = {"tokenizer": "own" if arguments.tokenizer else WORDPIECE, "from": str(arguments.start or "nothing")}
+    trainer = Trainer(model, batches, held_out, reader, options, arguments.out, provenance)
     if arguments.resume:
         trainer.resume()
     else:
@@ -86,22 +95,27 @@ def network(arguments: argparse.Namespace, options: TrainOptions):
     return model
 
 
-def sources(options: TrainOptions, config: CSTMConfig, out: Path):
-    """(training batches, held-out batches, the reader of their sentences)."""
-    from cstm.data.vocabulary import wordpiece_tokenizer
-    from cstm.runtime.text import SentenceReader
-    from cstm.training.batches import DatasetBatches, SpriteBatches
-
+def sentence_reader(config: CSTMConfig, out: Path, tokenizer: Path | None) -> SentenceReader:
+    """The reader of the run's sentences; its tokenizer is kept in OUT. CheckpointError when it does not fit."""
     if config.text == "gru":
         raise CheckpointError("the preset released reads GloVe; train paper or tiny, whose words are learnt")
-    out.mkdir(parents=True, exist_ok=True)
-    tokenizer = out / "tokenizer.json"
-    wordpiece_tokenizer().save(str(tokenizer))
-    reader = SentenceReader(config, tokenizer)
-    if options.data == "sprites":
-        held_out = SpriteBatches(options.seed + 1000, options.batch, config.size, config.frames, "test")
-        return SpriteBatches(options.seed, options.batch, config.size, config.frames), held_out, reader
-    from cstm.data.open import open_dataset
+    kept = out / "tokenizer.json"
+    read = read_tokenizer(tokenizer) if tokenizer else wordpiece_tokenizer()
+    if read.get_vocab_size() > config.vocabulary:
+        raise CheckpointError(
+            f"the tokenizer has {read.get_vocab_size()} tokens, the network {config.vocabulary}; name a smaller one"
+        )
+    with atomic_path(kept) as temporary:
+        read.save(str(temporary))
+    return SentenceReader(config, kept)
 
+
+def sources(options: TrainOptions, config: CSTMConfig):
+    """(training batches, held-out batches)."""
+    from cstm.training.batches import DatasetBatches, SpriteBatches
+
+    if options.data == SPRITES:
+        held_out = SpriteBatches(options.seed + HELD_OUT_SEED, options.batch, config.size, config.frames, "test")
+        return SpriteBatches(options.seed, options.batch, config.size, config.frames), held_out
     train, test = (open_dataset(options.data, split, config) for split in ("train", "test"))
-    return DatasetBatches(train, options.seed, options.batch), DatasetBatches(test, 0, options.batch), reader
+    return DatasetBatches(train, options.seed, options.batch), DatasetBatches(test, 0, options.batch)

@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from cstm.console import make_console
-from cstm.data.vocabulary import WORDPIECE
 from cstm.errors import CSTMError, RequestError
 from cstm.models.checkpoint import save_checkpoint
 from cstm.models.cstm import CSTM
@@ -40,10 +39,20 @@ class Trainer:
     state.pt (to resume from), metrics.csv and TensorBoard's files.
 
     batches, held_out: objects whose item n is batch n, a list of Samples. reader: reads their sentences.
+    provenance: what the checkpoint shall say of itself besides the options.
     """
 
-    def __init__(self, model: CSTM, batches, held_out, reader: SentenceReader, options: TrainOptions, out: Path):
-        self.options, self.out = options, Path(out)
+    def __init__(
+        self,
+        model: CSTM,
+        batches,
+        held_out,
+        reader: SentenceReader,
+        options: TrainOptions,
+        out: Path,
+        provenance: dict | None = None,
+    ):
+        self.options, self.out, self.provenance = options, Path(out), provenance or {}
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         if options.precision == "fp16" and self.device == "cpu":
             raise RequestError("--precision fp16 trains on a GPU only; on the CPU choose bf16 or fp32")
@@ -97,8 +106,8 @@ class Trainer:
 
     def save(self) -> None:
         """The checkpoint and the state, each atomically."""
-        provenance = {"kind": "trained", "tokenizer": WORDPIECE, "steps": self.done, **self.options.to_dict()}
-        self.average.model.provenance = provenance
+        done = {"kind": "trained", "updates": self.done}
+        self.average.model.provenance = done | self.provenance | self.options.to_dict()
         save_checkpoint(self.average.model, self.out / CHECKPOINT)
         parts = (self.model, self.average, self.optimizer, self.scaler)
         save_state(self.out / STATE, self.done, self.options.to_dict(), *parts)
@@ -134,8 +143,10 @@ class Trainer:
 
     def _moved(self, clips, text, masks):
         clips = clips.to(self.device, non_blocking=True).float().div_(255)
-        return clips, tuple(t.to(self.device) for t in text) if len(text) > 1 else text[0].to(self.device), masks.to(
-            self.device
+        return (
+            clips,
+            tuple(t.to(self.device) for t in text) if len(text) > 1 else text[0].to(self.device),
+            masks.to(self.device),
         )
 
 

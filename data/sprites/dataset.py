@@ -106,4 +106,6 @@ def stream(
 def reference(clip: Clip, actor: int, video: str, frame: int) -> Reference:
     """What an actor's sentence refers to in a frame of `video`."""
     one = clip.scene.actors[actor]
-    return Reference(video, frame, clip.sentences[actor].sentence, str(actor), one.kind, one.action, clip.difficulty(actor))
+    return Reference(
+        video, frame, clip.sentences[actor].sentence, str(actor), one.kind, one.action, clip.difficulty(actor)
+    )

@@ -62,14 +62,14 @@ class _Tables:
 
     def add(self, video: str, clip: Clip, options: SpriteOptions) -> None:
         size = options.size
-        _write_video(self.folder / "Release" / "clips320H" / f"{video}.mp4", clip.frames, crf=22 + 2 * (clip.scene.seed % 6))
+        _write_video(
+            self.folder / "Release" / "clips320H" / f"{video}.mp4", clip.frames, crf=22 + 2 * (clip.scene.seed % 6)
+        )
         for place, index in enumerate(LABELLED):
             _write_masks(self.folder / "a2d_annotation_with_instances" / video, index + 1, clip, place)
         split = int(options.split != "train")
         actor = clip.scene.actors[0]
-        self.videos.append(
-            [video, _label(actor), "0:00:00", "0:00:01", size, size, len(TIMES), len(LABELLED), split]
-        )
+        self.videos.append([video, _label(actor), "0:00:00", "0:00:01", size, size, len(TIMES), len(LABELLED), split])
         for number, told in clip.sentences.items():
             self.sentences.append([video, number, told.sentence])
             hard = clip.difficulty(number) == NON_TRIVIAL

@@ -1,5 +1,7 @@
 """Options of a run: what is refused, and the learning rate's course."""
 
+from itertools import pairwise
+
 import pytest
 
 from cstm.errors import RequestError
@@ -17,7 +19,7 @@ def test_the_rate_rises_to_its_height_and_falls(schedule):
     options = TrainOptions(steps=1000, warmup=100, rate=1e-2, schedule=schedule)
     rates = [options.rate_at(step) for step in range(1000)]
     assert rates[0] == pytest.approx(1e-4, rel=0.01)
-    assert all(a <= b for a, b in zip(rates[:90], rates[1:90], strict=False))
+    assert all(a <= b for a, b in pairwise(rates[:90]))
     assert 0.85e-2 < max(rates) <= 1e-2
-    assert all(a >= b for a, b in zip(rates[100:], rates[101:], strict=False))
+    assert all(a >= b for a, b in pairwise(rates[100:]))
     assert 0 < rates[-1] <= 1.2e-4
