@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cstm.bench.strip import DPI, UNTRAINED, WIDTH, painted
+from cstm.bench.strip import ALARM, DPI, UNTRAINED, WIDTH, painted
 from cstm.models.config import STAGES
 from cstm.runtime.overlay import COLOURS
 
@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 
     from cstm.bench.explain import Explanation
 
-INK, FAINT = "#222222", "#777777"
+INK, FAINT = "#222222", "#666666"
+HEADING = {"fontsize": 11, "color": INK, "loc": "left"}
 STREAM_COLOURS = {"spatial": np.divide(COLOURS[5], 255), "temporal": np.divide(COLOURS[3], 255)}
+FEW = 14  # tokens whose labels have room
 WORD_MAP, RESPONSE_MAP = "cividis", "inferno"
-TITLE, TOP, BARS, TALLEST = 0.85, 3.9, 1.95, 2.6  # heights in inches; TALLEST: of a response
+LEFT, RIGHT, GAP = 0.045, 0.985, 0.14
+TITLE, TOP, BARS, LINE = 0.85, 3.9, 1.9, 0.19  # heights in inches
+LEAST, MOST = 0.7, 2.6  # of a response
 
 
 def draw(found: Explanation) -> Figure:
@@ -27,55 +31,54 @@ def draw(found: Explanation) -> Figure:
     from matplotlib.figure import Figure
 
     aspect = found.image.shape[0] / found.image.shape[1]
-    response = min(TALLEST, aspect * WIDTH / 5.3) + 0.1
+    response = np.clip(aspect * WIDTH * (RIGHT - LEFT) / (5 + 4 * GAP), LEAST, MOST) + 0.08
     rows = [response] * len(found.responses) + [BARS] * bool(found.selection)
-    heights = [TITLE, TOP, 0.45 + sum(rows)]
+    caption = _caption(found)
+    heights = [TITLE, TOP, 0.65 + sum(rows) + LINE * len(caption)]
     figure = Figure(figsize=(WIDTH, sum(heights)), dpi=DPI, facecolor="white")
     head, top, bottom = figure.subfigures(3, 1, height_ratios=heights)
     _title(head, found)
     _top(top, found)
-    _stages(bottom, found, rows)
+    _stages(bottom, found, rows, caption)
     return figure
 
 
 def _title(head, found: Explanation) -> None:
-    sentence = textwrap.shorten(found.sentence, 100, placeholder="…")
-    head.text(0.02, 0.62, f"“{sentence}”", fontsize=17, color=INK, va="center")
-    head.text(0.02, 0.2, f"frame {found.frame}", fontsize=11, color=FAINT, va="center")
+    sentence = textwrap.shorten(found.sentence, 105, placeholder="…")
+    head.text(LEFT, 0.62, f"“{sentence}”", fontsize=15, color=INK, va="center", parse_math=False)
+    head.text(LEFT, 0.22, f"frame {found.frame}", fontsize=11, color=FAINT, va="center")
     if not found.trained:
-        head.text(0.98, 0.2, UNTRAINED, fontsize=11, color="#a00000", style="italic", ha="right", va="center")
+        head.text(RIGHT, 0.22, UNTRAINED, fontsize=11, color=ALARM, style="italic", ha="right", va="center")
 
 
 def _top(panel, found: Explanation) -> None:
     """The frame with its mask; beside it, rows of stages: word weights and gates."""
-    frame = panel.add_axes((0.02, 0.03, 0.36, 0.9))
+    frame = panel.add_axes((LEFT, 0.03, 0.37, 0.95), anchor="NW")
     frame.imshow(painted(found.image, found.mask[None]))
     frame.set_axis_off()
-    if not found.words:
-        return
-    words, bar = panel.add_axes((0.47, 0.21, 0.33, 0.68)), panel.add_axes((0.47, 0.945, 0.33, 0.0))
-    bar.remove()
-    _word_weights(panel, words, found)
-    _gates(panel.add_axes((0.86, 0.21, 0.12, 0.68)), found)
+    if found.words:
+        _word_weights(panel.add_axes((0.49, 0.22, 0.31, 0.68)), panel.add_axes((0.805, 0.22, 0.007, 0.68)), found)
+        _gates(panel.add_axes((0.86, 0.22, RIGHT - 0.86, 0.68)), found)
 
 
-def _word_weights(panel, axes, found: Explanation) -> None:
-    """Words as columns, streams and stages as rows, in percent."""
+def _word_weights(axes, scale, found: Explanation) -> None:
+    """Words as columns, streams and stages as rows, in percent; the colours' scale in axes of its own."""
     count = len(found.tokens)
     table = 100 * np.concatenate([weights[:, :count] for weights in found.words.values()])
     image = axes.imshow(table, aspect="auto", cmap=WORD_MAP, interpolation="nearest")
-    axes.set_xticks(range(count), found.tokens, rotation=40, ha="right", rotation_mode="anchor", fontsize=10)
-    axes.set_yticks(range(len(table)), [f"{stage}" for _ in found.words for stage in STAGES], fontsize=9)
+    slanted = {"rotation": 40 if count <= FEW else 60, "ha": "right", "rotation_mode": "anchor", "parse_math": False}
+    axes.set_xticks(range(count), found.tokens, fontsize=10 if count <= FEW else 9, **slanted)
+    axes.set_yticks(range(len(table)), [f"stage {stage}" for _ in found.words for stage in STAGES], fontsize=9)
     axes.tick_params(length=0, colors=INK)
     axes.spines[:].set_visible(False)
     for index, stream in enumerate(found.words):
         axes.axhline(5 * index - 0.5, color="white", linewidth=3 * bool(index))
         place = {"transform": axes.get_yaxis_transform(), "rotation": 90, "ha": "center", "va": "center"}
-        axes.text(-0.08, 5 * index + 2, f"{stream}", fontsize=10, color=STREAM_COLOURS[stream], **place)
-    axes.set_title("CMAM: weight of each word, %", fontsize=11, color=INK, loc="left")
-    scale = panel.colorbar(image, ax=None, cax=panel.add_axes((0.806, 0.21, 0.007, 0.68)))
-    scale.ax.tick_params(labelsize=8, colors=FAINT, length=2)
-    scale.outline.set_visible(False)
+        axes.text(-0.15, 5 * index + 2, stream, fontsize=10, color=STREAM_COLOURS[stream], **place)
+    axes.set_title("CMAM: weight of each word, %", **HEADING)
+    bar = axes.figure.colorbar(image, cax=scale)
+    bar.ax.tick_params(labelsize=8, colors=FAINT, length=2)
+    bar.outline.set_visible(False)
 
 
 def _gates(axes, found: Explanation) -> None:
@@ -95,24 +98,15 @@ def _gates(axes, found: Explanation) -> None:
     axes.tick_params(colors=FAINT, labelsize=8, length=2)
     axes.spines[["left", "right", "top"]].set_visible(False)
     axes.spines["bottom"].set_color(FAINT)
-    axes.set_xlabel("0.5 leaves a channel as it is", fontsize=9, color=FAINT)
-    axes.set_title("CMAM: channels' gates", fontsize=11, color=INK, loc="left")
+    axes.set_title("CMAM: gates", **HEADING)
 
 
-def _stages(panel, found: Explanation, rows: list[float]) -> None:
-    """Stages as columns: a row of responses for each stream, then LGFS's weights."""
-    whole = 0.45 + sum(rows)
-    grid = panel.add_gridspec(
-        len(rows),
-        5,
-        height_ratios=rows,
-        left=0.045,
-        right=0.985,
-        wspace=0.12,
-        hspace=0.06,
-        top=1 - 0.35 / whole,
-        bottom=0.3 / whole,
-    )
+def _stages(panel, found: Explanation, rows: list[float], caption: list[str]) -> None:
+    """Stages as columns: a row of responses for each stream, then LGFS's weights; the caption."""
+    below = 0.35 + LINE * len(caption)
+    whole = 0.3 + sum(rows) + below
+    edges = {"left": LEFT, "right": RIGHT, "top": 1 - 0.3 / whole, "bottom": below / whole}
+    grid = panel.add_gridspec(len(rows), 5, height_ratios=rows, wspace=GAP, hspace=0.04, **edges)
     for column, stage in enumerate(STAGES):
         for row, (stream, maps) in enumerate(found.responses.items()):
             axes = panel.add_subplot(grid[row, column])
@@ -120,9 +114,37 @@ def _stages(panel, found: Explanation, rows: list[float]) -> None:
             if row == 0:
                 axes.set_title(f"stage {stage}", fontsize=11, color=INK)
             if column == 0:
-                axes.set_ylabel(f"{stream} response", fontsize=10, color=STREAM_COLOURS[stream])
+                axes.set_ylabel(stream, fontsize=10, color=STREAM_COLOURS[stream], labelpad=8)
         if stage in found.selection:
-            _bars(panel.add_subplot(grid[-1, column]), found.channels[stage], found.selection[stage])
+            axes = panel.add_subplot(grid[-1, column])
+            _bars(axes, found.channels[stage], found.selection[stage])
+            if stage == min(found.selection):
+                axes.set_ylabel("LGFS, by channel", fontsize=10, color=INK)
+    panel.text(LEFT, 0.1 / whole, "\n".join(caption), fontsize=9, color=FAINT, va="bottom", linespacing=1.35)
+
+
+def _caption(found: Explanation) -> list[str]:
+    """What the panels show, a line each."""
+    lines, over = [], "all channels"
+    if found.words:
+        slots = next(iter(found.words.values())).shape[1]
+        rest = "; padding has the rest" if slots > len(found.tokens) else ""
+        lines.append(
+            f"CMAM: {100 / slots:.1f} % is an even share{rest}. Gates: median, middle 50 % and middle 90 % of the"
+            " channels; 0.5 leaves a channel as it is."
+        )
+    if found.selection:
+        lines.append(
+            "LGFS: share of the spatial (left) and of the temporal stream (right) in the channels, by number, where"
+            " they differ most."
+        )
+        over = (
+            "those channels (all, where there is no LGFS)" if len(found.selection) < len(STAGES) else "those channels"
+        )
+    lines.append(
+        f"Responses of the streams: mean over {over}; each map from its lowest (dark) to its highest value (bright)."
+    )
+    return lines
 
 
 def _response(axes, image: np.ndarray, response: np.ndarray) -> None:

@@ -21,6 +21,8 @@ from cstm.bench.evaluate import Predictor, cut, open_predictor
 from cstm.bench.metrics import AUTHORS
 from cstm.console import make_console
 from cstm.data.sprites.dataset import clip_times, make_clip
+from cstm.data.sprites.scene import ROLES
+from cstm.errors import RequestError
 from cstm.files import atomic_path
 from cstm.runtime.postprocess import probabilities
 
@@ -45,7 +47,7 @@ def pairs(split: str, kind: str | None, count: int, size: int, frames: int, seed
     while count:
         clip = make_clip(split, seed, number, size, clip_times(frames), (frames // 2,), kind)
         number += 1
-        chosen = (clip.rivals() if kind else list(clip.sentences))[:2]
+        chosen = (clip.rivals() if kind in ROLES else list(clip.sentences))[:2]
         if len(chosen) == 2:
             count -= 1
             told = tuple(clip.sentences[i].sentence for i in chosen)
@@ -66,7 +68,11 @@ def watching(predictor: Predictor, count: int = 300, split: str = "test") -> dic
     for name, shuffle in {"": False, "shuffled_": True}.items():
         made = pairs(split, "action", count, size, frames)
         own, other = _ious(predictor, _shuffled(made) if shuffle else made, count)
-        found |= {f"{name}picks": float((own > other).mean()), f"{name}mean_iou": float(own.mean()), "n": len(own)}
+        found |= {
+            f"{name}picks": float((own > other).mean() + 0.5 * (own == other).mean()),
+            f"{name}mean_iou": float(own.mean()),
+            "n": len(own),
+        }
     return found
 
 
@@ -109,6 +115,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Probe as the command line says."""
+    if arguments.clips < 1:
+        raise RequestError(f"--clips {arguments.clips}: must be 1 or more")
     with open_predictor(arguments.model, arguments.backend, arguments.precision) as predictor:
         figures = {
             "listening": listening(predictor, arguments.clips, arguments.split),

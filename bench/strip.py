@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH, DPI = 14.0, 100
+LEAST_COLUMNS = 4
 TALLEST = 1.6  # of a picture, height over width
-LEGEND_LINE, LINE_LENGTH = 0.27, 90
+LEGEND_LINE, LINE_LENGTH = 0.24, 110
+ALARM = "#a00000"
 UNTRAINED = "untrained weights: the masks mean nothing"
 
 
@@ -52,23 +54,25 @@ def draw_strip(strip: Strip) -> Figure:
 
     labels = [textwrap.fill(sentence, LINE_LENGTH) for sentence in strip.sentences]
     lines = sum(label.count("\n") + 1 for label in labels)
-    count, (height, width) = len(strip.frames), strip.images.shape[1:3]
-    tall = min(height / width, TALLEST) * WIDTH / count + 0.35
+    columns, (height, width) = max(LEAST_COLUMNS, len(strip.frames)), strip.images.shape[1:3]
+    tall = min(height / width, TALLEST) * WIDTH / columns + 0.35
     below = LEGEND_LINE * lines + (0 if strip.trained else LEGEND_LINE) + 0.25
     figure = Figure(figsize=(WIDTH, tall + below), dpi=DPI, facecolor="white")
     grid = figure.add_gridspec(
-        1, count, left=0.008, right=0.992, wspace=0.03, bottom=below / (tall + below), top=1 - 0.32 / (tall + below)
+        1, columns, left=0.008, right=0.992, wspace=0.03, bottom=below / (tall + below), top=1 - 0.32 / (tall + below)
     )
-    for index in range(count):
+    for index in range(len(strip.frames)):
         axes = figure.add_subplot(grid[index])
         axes.imshow(painted(strip.images[index], strip.masks[index]))
         axes.set_axis_off()
         axes.set_title(f"frame {strip.frames[index]} · {strip.times[index]:.1f} s", fontsize=10, color="#444444", pad=4)
     patches = [Patch(facecolor=np.divide(COLOURS[i % len(COLOURS)], 255)) for i in range(len(labels))]
     place = {"loc": "upper left", "bbox_to_anchor": (0.004, (below - 0.04) / (tall + below))}
-    figure.legend(patches, labels, frameon=False, fontsize=11, handlelength=1, handleheight=1, borderpad=0.2, **place)
+    style = {"frameon": False, "fontsize": 11, "handlelength": 1, "handleheight": 1, "borderpad": 0.2}
+    for text in figure.legend(patches, labels, labelspacing=0.4, **style, **place).get_texts():
+        text.set_parse_math(False)
     if not strip.trained:
-        figure.text(0.012, 0.1 / (tall + below), UNTRAINED, fontsize=10, color="#a00000", style="italic")
+        figure.text(0.012, 0.1 / (tall + below), UNTRAINED, fontsize=10, color=ALARM, style="italic")
     return figure
 
 

@@ -7,10 +7,9 @@ from dataclasses import fields
 from pathlib import Path
 
 from cstm.console import make_console
+from cstm.data.sprites.art import SPLITS
 from cstm.data.sprites.scene import KINDS
 from cstm.data.sprites.write import SpriteOptions, write_sprites
-
-SPLITS = ("train", "test", "test-style")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

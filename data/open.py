@@ -44,4 +44,10 @@ def cached_sprites(split: str, **options) -> Path:
     source = b"".join(file.read_bytes() for file in sorted((Path(__file__).parent / "sprites").glob("*.py")))
     key = hashlib.sha256(source + repr(chosen).encode()).hexdigest()[:12]
     folder = cache_folder() / f"sprites-{split}-{key}"
-    return folder if folder.is_dir() else write_sprites(folder, chosen)
+    if not folder.is_dir():
+        try:
+            write_sprites(folder, chosen)
+        except OSError:
+            if not folder.is_dir():  # else another process was faster
+                raise
+    return folder

@@ -109,11 +109,10 @@ class _Numbered(torch.utils.data.Dataset):
         return self.tensors(self.batches[number])
 
 
-def loader(batches, tensors: Tensors, first: int, last: int, workers: int) -> DataLoader:
-    """Batches `first` to `last` - 1 in order, made ahead by `workers` processes (0: in this one)."""
+def loader(batches, tensors: Tensors, numbers: range, workers: int) -> DataLoader:
+    """The batches of these numbers, in order, made ahead by `workers` processes (0: in this one)."""
     options = {"prefetch_factor": 4, "worker_init_fn": _one_thread} if workers else {}
     own = torch.Generator()  # or a loader, as it starts, would draw from the one that dropout draws from
-    numbers = range(first, last)
     return DataLoader(
         _Numbered(batches, tensors), batch_size=None, sampler=numbers, num_workers=workers, generator=own, **options
     )

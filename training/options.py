@@ -20,7 +20,8 @@ class TrainOptions:
     `warmup` updates; schedule: how it falls, of SCHEDULES. text_rate: the text encoder's share of the rate (at the full
     rate a new transformer forgets the sentence before the rest can use it). decay: weight decay. clip: largest norm of
     the gradient. ema: share of the old weights in the running mean that is validated and saved, 0 for none.
-    precision: "fp32", "bf16" or "fp16" (GPU only). threads: of the CPU. workers: processes that make samples.
+    precision: "fp32", "bf16" or "fp16" (GPU only). processes: that train together, each on a GPU or, on
+    the CPU, with `threads` threads; workers: processes that make samples for each of them.
     check: updates between validations and checkpoints. held_out: clips to validate on.
     """
 
@@ -36,6 +37,7 @@ class TrainOptions:
     clip: float = 1.0
     ema: float = 0.999
     precision: str = "bf16"
+    processes: int = 1
     threads: int = 2
     workers: int = 1
     check: int = 500
@@ -44,6 +46,7 @@ class TrainOptions:
 
     def __post_init__(self):
         rules = {
+            "batch must be a multiple of processes": self.processes > 0 and self.batch % self.processes == 0,
             f"schedule must be one of {', '.join(SCHEDULES)}": self.schedule in SCHEDULES,
             "precision must be fp32, bf16 or fp16": self.precision in ("fp32", "bf16", "fp16"),
             "steps, batch, check, held_out and threads must be positive": min(

@@ -39,8 +39,6 @@ def save_state(path: Path, step: int, options: dict, model: CSTM, average: Avera
         "average": average.model.state_dict(),
         "optimizer": optimizer.state_dict(),
         "scaler": scaler.state_dict(),
-        "random": torch.get_rng_state(),
-        "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
     with atomic_path(path) as temporary:
         torch.save(state, temporary)
@@ -62,7 +60,4 @@ def restore(state: dict, model: CSTM, average: Average, optimizer, scaler) -> in
     average.model.load_state_dict(state["average"])
     optimizer.load_state_dict(state["optimizer"])
     scaler.load_state_dict(state["scaler"])
-    torch.set_rng_state(state["random"])
-    if state["cuda_random"]:
-        torch.cuda.set_rng_state_all(state["cuda_random"])
     return state["step"]

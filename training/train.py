@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import os
 from dataclasses import fields
 from pathlib import Path
@@ -50,25 +51,35 @@ def run(arguments: argparse.Namespace) -> int:
     """Train as the command line says."""
     # Before PyTorch is loaded: idle OpenMP threads that spin take the core that makes the samples.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    import torch
-
-    from cstm.training.trainer import Trainer, write_options
+    from cstm.training.parallel import in_processes
 
     options = TrainOptions(**{field.name: getattr(arguments, field.name) for field in fields(TrainOptions)})
     if not arguments.resume and (arguments.out / "state.pt").exists():
         raise RequestError(f"{arguments.out} holds a run; go on with it with --resume, or name another folder")
+    code = in_processes(options.processes, functools.partial(_train, arguments, options))
+    if code == 0:
+        print(arguments.out / "checkpoint.safetensors")
+    return code
+
+
+def _train(arguments: argparse.Namespace, options: TrainOptions, place) -> int:
+    """One process's part."""
+    import torch
+
+    from cstm.training.trainer import Trainer, write_options
+
     torch.manual_seed(options.seed)
     model = network(arguments, options)
     options = dataclasses.replace(options, size=model.config.size)
     reader = sentence_reader(model.config, arguments.out, arguments.tokenizer)
     batches, held_out = sources(options, model.config)
     provenance = {"tokenizer": "own" if arguments.tokenizer else WORDPIECE, "from": str(arguments.start or "nothing")}
-    trainer = Trainer(model, batches, held_out, reader, options, arguments.out, provenance)
+    trainer = Trainer(model, batches, held_out, reader, options, arguments.out, provenance, place)
     if arguments.resume:
         trainer.resume()
-    else:
+    elif place.leads:
         write_options(arguments.out, options, model.config)
-    print(trainer(until=arguments.until))
+    trainer(until=arguments.until)
     return 0
 
 
@@ -111,11 +122,12 @@ def sentence_reader(config: CSTMConfig, out: Path, tokenizer: Path | None) -> Se
 
 
 def sources(options: TrainOptions, config: CSTMConfig):
-    """(training batches, held-out batches)."""
+    """(training batches of one process's share, held-out batches)."""
     from cstm.training.batches import DatasetBatches, SpriteBatches
 
+    share = options.batch // options.processes
     if options.data == SPRITES:
         held_out = SpriteBatches(options.seed + HELD_OUT_SEED, options.batch, config.size, config.frames, "test")
-        return SpriteBatches(options.seed, options.batch, config.size, config.frames), held_out
+        return SpriteBatches(options.seed, share, config.size, config.frames), held_out
     train, test = (open_dataset(options.data, split, config) for split in ("train", "test"))
-    return DatasetBatches(train, options.seed, options.batch), DatasetBatches(test, 0, options.batch)
+    return DatasetBatches(train, options.seed, share), DatasetBatches(test, 0, options.batch)

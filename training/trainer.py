@@ -8,6 +8,7 @@ import math
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -21,6 +22,7 @@ from cstm.training.batches import Tensors, loader
 from cstm.training.fold import fold_keys
 from cstm.training.loss import mask_iou, mask_loss
 from cstm.training.options import TrainOptions
+from cstm.training.parallel import ALONE, Place
 from cstm.training.precision import autocast, channels_last, keep_float32
 from cstm.training.state import Average, load_state, restore, save_state
 
@@ -51,12 +53,14 @@ class Trainer:
         options: TrainOptions,
         out: Path,
         provenance: dict | None = None,
+        place: Place = ALONE,
     ):
-        self.options, self.out, self.provenance = options, Path(out), provenance or {}
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.options, self.out, self.provenance, self.place = options, Path(out), provenance or {}, place
+        self.where = place.device()
+        self.device = self.where.split(":")[0]
         if options.precision == "fp16" and self.device == "cpu":
             raise RequestError("--precision fp16 trains on a GPU only; on the CPU choose bf16 or fp32")
-        self.model = channels_last(model.to(self.device)).train()
+        self.model = channels_last(model.to(self.where)).train()
         self.average = Average(self.model, options.ema)
         keep_float32(self.model, self.device)
         fold_keys(self.model)
@@ -79,7 +83,13 @@ class Trainer:
         torch.set_num_threads(self.options.threads)
         self.out.mkdir(parents=True, exist_ok=True)
         last = min(until or self.options.steps, self.options.steps)
-        made = loader(self.batches, self.tensors, self.done, last, self.options.workers)
+        numbers = range(self.done * self.place.count + self.place.number, last * self.place.count, self.place.count)
+        made = loader(self.batches, self.tensors, numbers, self.options.workers)
+        if not self.place.leads:
+            for batch in made:
+                self._update(*batch)
+                self.done += 1
+            return self.out / CHECKPOINT
         with Log(self.out, self.done) as log, _progress(console) as progress:
             task = progress.add_task("training", total=self.options.steps, completed=self.done, text="")
             for batch in made:
@@ -113,7 +123,11 @@ class Trainer:
         save_state(self.out / STATE, self.done, self.options.to_dict(), *parts)
 
     def _update(self, clips, text, masks) -> tuple[float, float]:
-        """One update; the loss and the batch's mean IoU before it."""
+        """One update; the loss and this process's mean IoU before it."""
+        # Dropout's draws, the same when resumed.
+        torch.manual_seed(
+            int(np.random.SeedSequence([self.options.seed, self.done, self.place.number]).generate_state(1)[0])
+        )
         for group in self.optimizer.param_groups:
             group["lr"] = group["share"] * self.options.rate_at(self.done)
         clips, text, masks = self._moved(clips, text, masks)
@@ -122,6 +136,7 @@ class Trainer:
         loss = mask_loss(responses, masks)
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()
+        loss = self.place.mean_gradients(self.model.parameters(), loss)
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip)
         self._check(loss, norm)
@@ -142,12 +157,9 @@ class Trainer:
             )
 
     def _moved(self, clips, text, masks):
-        clips = clips.to(self.device, non_blocking=True).float().div_(255)
-        return (
-            clips,
-            tuple(t.to(self.device) for t in text) if len(text) > 1 else text[0].to(self.device),
-            masks.to(self.device),
-        )
+        clips = clips.to(self.where, non_blocking=True).float().div_(255)
+        text = [part.to(self.where) for part in text]
+        return clips, text if len(text) > 1 else text[0], masks.to(self.where)
 
 
 def _groups(model: CSTM, options: TrainOptions) -> list[dict]:

@@ -57,10 +57,7 @@ ALIKE = (
 
 @dataclass(frozen=True)
 class Sprite:
-    """One picture of an actor. file: its path. actor: of ACTORS. sex: "male", "female" or None. noun: its own, if any.
-
-    faces: whether it looks to one side (the left, in the art) rather than at the camera.
-    """
+    """One picture of an actor. file: its path. actor: of ACTORS. sex: "male", "female" or None. noun: its own or None."""
 
     file: Path
     actor: str

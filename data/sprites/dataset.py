@@ -9,14 +9,15 @@ import numpy as np
 from cstm.data.sample import NON_TRIVIAL, TRIVIAL, Reference, Sample
 from cstm.data.sprites.art import SPLITS
 from cstm.data.sprites.render import render
-from cstm.data.sprites.scene import Scene, draw_scene
+from cstm.data.sprites.scene import KINDS, ROLES, Scene, draw_scene
 from cstm.data.sprites.sentences import Description, describe
 from cstm.errors import RequestError
 from cstm.runtime.preprocess import STRIDE
 
 # A referent shows at least this share of itself and of the frame.
 VISIBLE, SMALLEST = 0.45, 0.008
-ATTEMPTS = 40
+ATTEMPTS = 60
+ALONE = 0.5  # of the scenes with rivals, those that are told apart by one thing alone
 
 
 @dataclass(frozen=True)
@@ -53,25 +54,29 @@ def make_clip(
     compress: bool = True,
 ) -> Clip:
     """Clip `number` of a seed: the first scene drawn in which an actor can be seen at time 0 and described; where
-    `kind` names one, both rivals can, by that alone.
+    `kind` names one, both rivals can, and by that alone.
 
     times: of the frames, from the target. labelled: indices of the frames to have masks; one of them shows time 0.
-    RequestError on an unknown split.
+    RequestError on an unknown split or kind, or a negative seed.
     """
     if split not in SPLITS:
         raise RequestError(f"no sprites for split {split!r}; choose from {', '.join(SPLITS)}")
+    if kind not in (None, *KINDS) or seed < 0:
+        raise RequestError(f"kind {kind!r}, seed {seed}: choose a kind from {', '.join(KINDS)} and a seed from 0")
     rng = np.random.default_rng([SPLITS.index(split), seed, number])
     at_zero = [times[k] for k in labelled].index(0)
     for _ in range(ATTEMPTS):
         scene = draw_scene(rng, split, kind)
         actors = scene.actors
-        told = {i: describe(actors, i, rng) for i in range(len(actors))}
+        rivals, role = _rivals(scene), ROLES.get(scene.kind)
+        alone = role if kind or rng.random() < ALONE else None
+        told = {i: describe(actors, i, rng, alone if i in rivals else None) for i in range(len(actors))}
         if not any(told.values()):
             continue
         frames, masks, whole = render(scene, split, times, size, labelled, compress)
         seen = clear_enough(masks[at_zero], whole[at_zero])
         sentences = {i: words for i, words in told.items() if words and seen[i]}
-        wanted = _rivals(scene) if kind and kind != "free" else ()
+        wanted = rivals if kind and role else ()
         if sentences and all(i in sentences for i in wanted):
             return Clip(scene, sentences, frames, masks, whole)
     raise AssertionError(f"no scene of kind {kind!r} in {ATTEMPTS} attempts: the layout's numbers do not fit")

@@ -28,8 +28,8 @@ ACTIONS_OF = {
 class Motion:
     """An action's numbers for one actor.
 
-    drift: (forward, up), in frame sides a frame. bounce: height of the hops, in actor sizes; nod, sway: swings of the
-    angle in degrees; turn: whole turns a period; squash: share by which the length changes. phase: in [0, 1).
+    drift: (forward, up), in frame sides a frame. bounce: height of the hops, in actor sizes; swing: of the angle, in
+    degrees; turn: whole turns a period; squash: share by which the length changes. phase: in [0, 1).
     """
 
     drift: tuple[float, float] = (0.0, 0.0)

@@ -52,7 +52,9 @@ def _camera(scene: Scene, times, rng) -> np.ndarray:
 
 def _view(panorama, crop, shift, size) -> np.ndarray:
     scale = crop[2] * panorama.shape[0] / size
-    x, y = crop[0] * panorama.shape[0] + shift[0] * scale * size, crop[1] * panorama.shape[0] + shift[1] * scale * size
+    height = panorama.shape[0]
+    x = crop[0] * height + shift[0] * scale * size
+    y = np.clip(crop[1] * height + shift[1] * scale * size, 0, height * (1 - crop[2]))
     matrix = np.float32([[scale, 0, x % panorama.shape[1]], [0, scale, y]])
     return cv2.warpAffine(
         panorama, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_WRAP

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cstm.data.sample import ACTORS
-from cstm.data.sprites.art import COLOURS, Sprite, sprites
+from cstm.data.sprites.art import COLOURS, Sprite, alike, sprites
 from cstm.data.sprites.motion import ACTIONS_OF, Motion, motion
 
 # What the referent shares with a rival of its class, and what tells them apart; "free" is anything.
-KINDS = {"action": 0.30, "colour": 0.15, "place": 0.15, "size": 0.05, "free": 0.35}
+KINDS = {"action": 0.35, "colour": 0.17, "place": 0.17, "size": 0.06, "free": 0.25}
+ROLES = {"action": "verb", "colour": "colour", "place": "place", "size": "size"}  # what a sentence says of it
 MOST_ACTORS = 5
 # Dogs and such are as wide as tall; of each class, how tall it tends to be.
 SIZES = {"adult": (0.20, 0.55), "baby": (0.18, 0.45), "ball": (0.12, 0.34), "car": (0.20, 0.50)}
@@ -93,13 +94,13 @@ def _look(rng, split, actor, colour="any", action=None, sprite=None):
 
 
 def _rivals(rng, split, kind):
-    """Two of a class that differ in what `kind` names and in nothing else."""
+    """The looks of two of a class that differ in what `kind` names and, but for pose and size, in nothing else."""
     actor = str(rng.choice(ACTORS))
     sprite, colour, action = _look(rng, split, actor)
     other_action = str(rng.choice([a for a in ACTIONS_OF[actor] if a != action])) if kind == "action" else action
     if kind == "colour":
         colour = colour or "red"
-        other_colour = str(rng.choice([c for c in COLOURS if c != colour]))
+        other_colour = str(rng.choice([c for c in COLOURS if not alike(c, colour)]))
     else:
         other_colour = colour
     return [(sprite, colour, action), _look(rng, split, actor, other_colour, other_action, sprite)]
@@ -124,16 +125,12 @@ def _place(rng, look, shadows) -> Actor:
 
 
 def _apart(rng, pair):
-    from dataclasses import replace
-
     near, far = rng.uniform(0.1, 0.4), rng.uniform(0.6, 0.9)
     axis = "x" if rng.random() < 0.75 else "y"
     return [replace(pair[0], **{axis: near}), replace(pair[1], **{axis: far})]
 
 
 def _unlike(rng, pair):
-    from dataclasses import replace
-
     low, high = SIZES.get(pair[0].kind, ANIMAL_SIZE)
     small = rng.uniform(low, low * 1.15)
     return [replace(pair[0], size=small), replace(pair[1], size=min(high * 1.1, small * rng.uniform(1.8, 2.4)))]

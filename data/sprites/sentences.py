@@ -71,11 +71,16 @@ class Description:
     lasting: bool
 
 
-def describe(actors: tuple[Actor, ...], index: int, rng: np.random.Generator) -> Description | None:
-    """What fits actor `index` and no other, or None where the traits at hand do not tell it apart."""
+def describe(
+    actors: tuple[Actor, ...], index: int, rng: np.random.Generator, by: str | None = None
+) -> Description | None:
+    """What fits actor `index` and no other, or None where the traits at hand do not tell it apart.
+
+    by: the only role ("verb", "colour", "place", "size") that may be said besides the noun; None for any.
+    """
     actor, others = actors[index], [a for i, a in enumerate(actors) if i != index]
     noun = _noun(actor, rng)
-    traits = list(_traits(actor, actors, rng))
+    traits = [trait for trait in _traits(actor, actors, rng) if by in (None, trait.role)]
     order = rng.permutation(len(traits))
     said: list[Trait] = []
     rivals = [other for other in others if noun.fits(other)]
@@ -105,6 +110,8 @@ def _noun(actor: Actor, rng) -> Trait:
 def _named(other: Actor, word: str) -> bool:
     if word == other.sprite.noun:
         return True
+    if other.kind == "adult" and not other.sprite.sex:  # may pass for either
+        return word in NOUNS["male"] + NOUNS["female"] + NOUNS["adult"]
     return other.kind in MEMBERS.get(word, ()) or word in NOUNS[other.sprite.sex or other.kind]
 
 

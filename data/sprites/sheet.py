@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from cstm.data.sprites.dataset import clip_times, make_clip
+from cstm.errors import RequestError
 from cstm.files import atomic_path
 from cstm.runtime.overlay import COLOURS, outline
 
@@ -17,6 +18,8 @@ TARGET = 4
 
 def write_sheet(out: Path, split: str, seed: int, clips: int, kind: str | None = None) -> Path:
     """Draw clips 0 to `clips` - 1 of (split, seed), two to a row, into the image `out`; `out`."""
+    if clips < 1 or out.suffix.lower() not in (".png", ".jpg", ".webp"):
+        raise RequestError(f"{out}, {clips} clips: name a .png, .jpg or .webp file and 1 clip or more")
     strips = [_strip(split, seed, number, kind) for number in range(clips)]
     height = max(strip.height for strip in strips)
     rows = (clips + 1) // 2

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
+from cstm.console import make_console
 from cstm.data.sample import ACTIONS, ACTORS, NON_TRIVIAL
 from cstm.data.sprites.dataset import Clip, clear_enough, make_clip
 from cstm.data.sprites.motion import PERIOD
@@ -33,8 +34,8 @@ class SpriteOptions:
     kind: str | None = None
 
     def __post_init__(self):
-        if self.clips < 1 or self.size < 64 or self.size % 2:
-            raise RequestError("sprites: clips must be 1 or more, size even and 64 or more")
+        if self.clips < 1 or self.seed < 0 or self.size not in range(64, 801, 2):
+            raise RequestError("sprites: clips must be 1 or more, seed 0 or more, size even and from 64 to 800")
 
 
 def write_sprites(out: Path, options: SpriteOptions, console=None) -> Path:
@@ -43,7 +44,9 @@ def write_sprites(out: Path, options: SpriteOptions, console=None) -> Path:
         raise RequestError(f"{out} exists; name a new folder")
     with atomic_folder(out) as folder:
         tables = _Tables(folder)
-        for number in track(range(options.clips), f"sprites {options.split}", console=console):
+        for number in track(
+            range(options.clips), f"sprites {options.split}", console=console or make_console(stderr=True)
+        ):
             clip = make_clip(
                 options.split, options.seed, number, options.size, TIMES, LABELLED, options.kind, compress=False
             )

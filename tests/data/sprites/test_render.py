@@ -135,7 +135,8 @@ def test_an_actor_is_where_and_as_large_as_the_scene_says(make_actor, make_scene
 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_actors_go_where_they_face(mirrored, make_actor, make_scene):
-    walker = make_actor("dog", mirrored=mirrored, motion=Motion((0.03, 0.01)))
+    middle = 0.5 - 0.5 / SIZE  # between the two middle columns
+    walker = make_actor("dog", mirrored=mirrored, motion=Motion((0.03, 0.01)), x=middle)
     _, masks, _ = draw(make_scene(walker), np.array([-6, 0, 6]), (0, 1, 2))
     before, now, after = (centre(mask[0]) for mask in masks)
     forward = 0.18 if mirrored else -0.18
