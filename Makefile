@@ -5,17 +5,20 @@ BIN := .venv/bin
 # PyTorch's CPU build is not on PyPI. Where pip has wheels of its own (PIP_FIND_LINKS), they are enough.
 TORCH_INDEX ?= $(if $(PIP_FIND_LINKS),,https://download.pytorch.org/whl/cpu)
 CLIP := data/demo/people.mp4
+SPRITES := data/demo/sprites.mp4
 
 .PHONY: demo test install clean
 
 demo: install
 	$(BIN)/python export/build_engines.py
+	$(BIN)/cstm segment $(SPRITES) "cat is eating on the left" "a kitten at the right" \
+		--bundle build/tiny --out build/demo/sprites.mp4
 	$(BIN)/cstm segment $(CLIP) "the woman in black walking on the left" "the person in red" \
 		--bundle build/tiny --out build/demo/overlay.mp4 --masks build/demo/masks.json
 	$(BIN)/cstm parity build/tiny --json build/demo/parity.json
 	@echo
 	@echo "bundle    build/tiny"
-	@echo "overlay   build/demo/overlay.mp4"
+	@echo "overlays  build/demo/sprites.mp4 (what it was trained on), build/demo/overlay.mp4 (a real clip, which it was not)"
 	@echo "masks     build/demo/masks.json"
 	@echo "numbers   build/demo/parity.json, build/tiny/manifest.json"
 

@@ -65,7 +65,7 @@ setup(
     python_requires=">=3.10,<3.14",
     package_dir=FOLDERS,
     packages=list(FOLDERS),
-    package_data={"cstm.data": ["demo/*", "words.txt", "art/*.md", "art/*/*"]},
+    package_data={"cstm.models": ["weights/*"], "cstm.data": ["demo/*", "words.txt", "art/*.md", "art/*/*"]},
     install_requires=RUNTIME,
     extras_require={"cpu": CPU, "rtx": RTX, "gpu": GPU, "export": EXPORT, "train": TRAIN, "test": TEST},
     entry_points={"console_scripts": ["cstm = cstm.cli:main"]},

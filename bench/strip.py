@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cstm.bench.explain import Window, find_masks
 from cstm.runtime.overlay import COLOURS, OPACITY, outline
 
 if TYPE_CHECKING:
@@ -37,10 +38,8 @@ class Strip:
     masks: np.ndarray
 
     @classmethod
-    def of(cls, model, reader, windows: list, sentences: list[str]) -> Strip:
+    def of(cls, model, reader, windows: list[Window], sentences: list[str]) -> Strip:
         """The masks that `model` finds in windows of `clip_windows`; QueryError as `reader`'s."""
-        from cstm.bench.explain import find_masks
-
         found = np.stack([find_masks(model, reader, window, sentences) for window in windows])
         frames = [window[0] for window in windows]
         numbers, times = tuple(frame.index for frame in frames), tuple(frame.time for frame in frames)

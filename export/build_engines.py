@@ -15,8 +15,10 @@ from cstm.models.config import PRESETS
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of the build."""
-    parser.add_argument("--checkpoint", type=Path, help="our .safetensors or the authors' .pth")
-    parser.add_argument("--preset", choices=PRESETS, help="a network with random weights; default: tiny")
+    parser.add_argument(
+        "--checkpoint", type=Path, help="our .safetensors or the authors' .pth; default: the shipped one"
+    )
+    parser.add_argument("--preset", choices=PRESETS, help="instead, a network with random weights")
     parser.add_argument("--output", type=Path, help="the bundle's folder; default build/<preset>")
     parser.add_argument("--precision", nargs="+", choices=("fp32", "fp16"), default=["fp32", "fp16"])
     parser.add_argument("--backend", choices=("auto", "tensorrt", "tensorrt_rtx", "none"), default="auto")

@@ -10,16 +10,14 @@ import numpy as np
 from cstm.data import vocabulary
 from cstm.errors import CheckpointError
 from cstm.files import atomic_path, sha256
-from cstm.models.checkpoint import load_checkpoint, read_metadata, seeded
+from cstm.models.checkpoint import SHIPPED, load_checkpoint, read_metadata, seeded
 from cstm.models.config import RANDOM_WEIGHTS, CSTMConfig
 from cstm.runtime.bundle import TOKENIZER, WORD_VECTORS_FILE
-
-DEFAULT_PRESET = "tiny"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A checkpoint file, or a preset with seeded weights; and the words that go with it."""
+    """A checkpoint file, or a preset with seeded weights, or with neither the shipped checkpoint; and its words."""
 
     checkpoint: Path | None = None
     preset: str | None = None
@@ -29,6 +27,8 @@ class Source:
     def __post_init__(self):
         if self.checkpoint and self.preset:
             raise CheckpointError("--checkpoint holds its own configuration; leave out --preset")
+        if not self.checkpoint and not self.preset:
+            object.__setattr__(self, "checkpoint", SHIPPED)
         for file in filter(None, (self.checkpoint, self.glove, self.tokenizer)):
             if not file.is_file():
                 raise CheckpointError(f"{file}: no such file; check the path")
@@ -36,13 +36,13 @@ class Source:
     def preset_name(self) -> str:
         """The network's preset, after which the bundle is named."""
         if self.checkpoint is None:
-            return self.preset or DEFAULT_PRESET
+            return self.preset
         return read_metadata(self.checkpoint)[0].preset if self.checkpoint.suffix == ".safetensors" else "released"
 
     def fingerprint(self) -> dict:
         """What the weights depend on."""
         if self.checkpoint is None:
-            return {"preset": self.preset or DEFAULT_PRESET}
+            return {"preset": self.preset}
         return {"sha256": sha256(self.checkpoint)}
 
     def text_fingerprint(self) -> dict:
@@ -54,7 +54,7 @@ class Source:
         """The network, a cstm.models.cstm.CSTM."""
         if self.checkpoint:
             return load_checkpoint(self.checkpoint)
-        return seeded(CSTMConfig.from_preset(self.preset or DEFAULT_PRESET))
+        return seeded(CSTMConfig.from_preset(self.preset))
 
     def write_text_files(self, config: CSTMConfig, provenance: dict, folder: Path) -> None:
         """The tokenizer and, for a GRU, the word vectors. CheckpointError when the checkpoint needs others."""

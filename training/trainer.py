@@ -19,6 +19,7 @@ from cstm.models.checkpoint import save_checkpoint
 from cstm.models.cstm import CSTM
 from cstm.runtime.text import SentenceReader
 from cstm.training.batches import Tensors, loader
+from cstm.training.curve import draw_curve
 from cstm.training.fold import fold_keys
 from cstm.training.loss import mask_iou, mask_loss
 from cstm.training.options import TrainOptions
@@ -101,6 +102,8 @@ class Trainer:
                 if self.done % self.options.check == 0 or self.done == last:
                     progress.console.print(log.write(self.done, self.options.rate_at(self.done - 1), self.validate()))
                     self.save()
+        if self.done:
+            draw_curve(self.out / METRICS, self.out / "curve.png")
         return self.out / CHECKPOINT
 
     def validate(self) -> float:

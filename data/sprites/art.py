@@ -22,7 +22,7 @@ TEST_SPRITES = (
     "bird_1f986", "bird_1f9a9", "bird_1f54a", "car_1f693", "car_1f699", "cat_1f408-200d", "dog_1f429", "dog_1f9ae",
 )  # fmt: skip
 TEST_BACKGROUNDS = (
-    "blender_courtyard", "blender_interior", "pmndrs_forest", "pmndrs_lobby", "pmndrs_venice", "pmndrs_park",
+    "blender_interior", "pmndrs_forest", "pmndrs_lobby", "pmndrs_park",
 )  # fmt: skip
 NOUNS = {
     "basketball": ("1f3c0", "basketball"),
@@ -57,7 +57,7 @@ ALIKE = (
 
 @dataclass(frozen=True)
 class Sprite:
-    """One picture of an actor. file: its path. actor: of ACTORS. sex: "male", "female" or None. noun: its own or None."""
+    """A picture of an actor. file: its path. actor: of ACTORS. sex: "male", "female" or None. noun: its own, if any."""
 
     file: Path
     actor: str
