@@ -1,7 +1,7 @@
 import pytest
 
 from cstm.errors import CSTMError
-from cstm.files import atomic_path, sha256
+from cstm.files import atomic_folder, atomic_path, sha256
 
 
 def test_a_file_appears_whole_with_the_usual_permissions(tmp_path):
@@ -32,3 +32,14 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path):
 def test_sha256(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "set") as folder:
+        (folder / "half").touch()
+        raise RuntimeError
+    assert not list(tmp_path.iterdir())
+    with atomic_folder(tmp_path / "set") as folder:
+        (folder / "whole").touch()
+        assert not (tmp_path / "set").exists()
+    assert [path.name for path in tmp_path.rglob("*")] == ["set", "whole"]

@@ -1,0 +1,99 @@
+"""The commands `cstm train` and `cstm ablate`, as a user calls them."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+
+from cstm.cli import main
+from cstm.models.checkpoint import load_checkpoint, read_metadata
+from cstm.training.ablate import ROWS, to_markdown
+
+QUICK = ["--size", "64", "--steps", "2", "--batch", "2", "--held-out", "2", "--workers", "0", "--threads", "1"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "run"
+    assert main(["train", str(out), *QUICK, "--streams", "spatial", "--precision", "fp32"]) == 0
+    return out
+
+
+def test_a_run_leaves_all_that_its_reader_needs(trained):
+    names = {path.name for path in trained.iterdir()}
+    assert {"checkpoint.safetensors", "state.pt", "metrics.csv", "curve.png", "tokenizer.json", "tensorboard"} <= names
+    config, provenance = read_metadata(trained / "checkpoint.safetensors")
+    assert config.size == 64
+    assert config.streams == ("spatial",)
+    assert config.lgfs_stages == ()
+    assert provenance["kind"] == "trained"
+    assert provenance["tokenizer"] == "words"
+    assert [row["step"] for row in csv.DictReader((trained / "metrics.csv").open())] == ["2"]
+
+
+def test_a_folder_that_holds_a_run_is_not_written_over(trained, capsys):
+    before = (trained / "state.pt").read_bytes()
+    assert main(["train", str(trained), *QUICK]) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert (trained / "state.pt").read_bytes() == before
+
+
+def test_a_run_begins_with_another_ones_weights(trained, tmp_path):
+    assert (
+        main(
+            ["train", str(tmp_path / "next"), *QUICK, "--size", "96", "--from", str(trained / "checkpoint.safetensors")]
+        )
+        == 0
+    )
+    model = load_checkpoint(tmp_path / "next" / "checkpoint.safetensors")
+    assert model.config.size == 96
+    assert model.provenance["from"].endswith("checkpoint.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--preset", "released"], "train paper or tiny"),
+        (["--data", "/nowhere"], "no such folder"),
+        (["--tokenizer", __file__], "not a tokenizer.json"),
+        (["--batch", "3", "--processes", "2"], "multiple of processes"),
+        (["--resume"], "no run to resume"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_line(words, message, tmp_path, capsys):
+    assert main(["train", str(tmp_path / "run"), *QUICK, *words]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_two_processes_train_one_network(tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "cstm.cli", "train", str(out), *QUICK, "--streams", "spatial", "--processes", "2"]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    assert load_checkpoint(out / "checkpoint.safetensors").provenance["processes"] == 2
+
+
+def test_the_ablations_are_kept_row_by_row(tmp_path, monkeypatch, capsys):
+    from cstm.training import ablate
+
+    figures = {"mean_iou": 0.5, "overall_iou": 0.6, "p@0.5": 0.55, "non_trivial": {"mean_iou": None}}
+    trained = []
+    monkeypatch.setattr(ablate, "_train", lambda row, folder, _: trained.append(row.name) or folder.mkdir(parents=True))
+    monkeypatch.setattr(ablate, "_evaluate", lambda *_: figures)
+    words = ["ablate", str(tmp_path), "--rows", "LGFS in {5}", "Spa+CMAM"]
+    assert main(words) == 0
+    assert main(words) == 0
+    assert trained == ["LGFS in {5}", "Spa+CMAM"]
+    assert "| Spa+CMAM | 50.0 | 60.0 | 55.0 |  | 53.8 |" in (tmp_path / "ablations.md").read_text()
+    assert main([*words, "--steps", "7"]) == 2
+    assert "ask the same" in capsys.readouterr().err
+    assert json.loads((tmp_path / "LGFS-in--5" / "result.json").read_text())["figures"] == figures
+
+
+def test_every_row_of_the_supplement_is_there():
+    figures = {row.name: {"mean_iou": 1, "overall_iou": 1, "p@0.5": 1, "non_trivial": {"mean_iou": 1}} for row in ROWS}
+    assert to_markdown(list(ROWS), figures).count("\n") == 2 + len(ROWS)
+    assert len({row.arguments for row in ROWS}) == len(ROWS) == 7
