@@ -18,6 +18,8 @@ from rich.table import Table
 from cstm.bench.metrics import AUTHORS, NAMES, REACHES, Outcome, check_protocol, summarise
 from cstm.console import make_console
 from cstm.data.sample import Dataset
+from cstm.data.window import AUTHORS as AUTHORS_WINDOW
+from cstm.data.window import CENTRED
 from cstm.errors import RequestError
 from cstm.files import atomic_path
 from cstm.models.config import CSTMConfig
@@ -207,42 +209,50 @@ def table(figures: dict) -> Table:
     return shown
 
 
-def to_json(figures: dict) -> dict:
-    """What `metrics.summarise` gives, as JSON can hold it."""
-    return figures
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line of the evaluation."""
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `predictor_of`."""
     parser.add_argument("model", type=Path, metavar="BUNDLE|CHECKPOINT", help="a bundle's folder, .safetensors or .pth")
     parser.add_argument("--backend", metavar="B", help="a bundle's, see cstm doctor (default: auto)")
     parser.add_argument("--precision", metavar="P", help="a bundle's: fp32, fp16 or bf16 (default: the backend's)")
     parser.add_argument("--glove", type=Path, metavar="F", help="GloVe's text file, for a checkpoint that reads it")
-    parser.add_argument("--tokenizer", type=Path, metavar="F", help="a checkpoint's own tokenizer.json")
+    parser.add_argument("--tokenizer", type=Path, metavar="F", help="tokenizer.json, for a checkpoint that holds none")
+
+
+def predictor_of(arguments: argparse.Namespace) -> Predictor:
+    """The predictor that the command line names."""
+    words = arguments.glove, arguments.tokenizer
+    return open_predictor(arguments.model, arguments.backend, arguments.precision, *words)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line of the evaluation."""
+    add_model_arguments(parser)
     parser.add_argument("--data", required=True, metavar="sprites|DIR", help="the generated sprites, or a data set")
     parser.add_argument("--split", default="test", help="default: test")
     parser.add_argument("--protocol", choices=REACHES, default=AUTHORS, help=f"default: {AUTHORS}")
+    parser.add_argument("--window", choices=(CENTRED, AUTHORS_WINDOW), default=CENTRED, help=f"default: {CENTRED}")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N samples")
     parser.add_argument("--json", type=Path, metavar="F", help="write the figures as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate as the command line says, and print the table; 0. Errors as in `open_predictor` and `evaluate`."""
-    from cstm.data.open import open_dataset
+    from cstm.data.open import SPRITES, open_dataset
 
     check_protocol(arguments.protocol)
     with (
         atomic_path(arguments.json) if arguments.json else nullcontext() as file,
-        open_predictor(
-            arguments.model, arguments.backend, arguments.precision, arguments.glove, arguments.tokenizer
-        ) as predictor,
+        predictor_of(arguments) as predictor,
     ):
-        dataset = open_dataset(arguments.data, arguments.split, predictor.config)
+        dataset = open_dataset(arguments.data, arguments.split, predictor.config, arguments.window)
         figures = summarise(evaluate(predictor, dataset, arguments.protocol, limit=arguments.limit), arguments.protocol)
         make_console().print(table(figures))
-        print(f"{figures['n']} samples of {arguments.data} {arguments.split} on {predictor.name}")
+        window = f"{arguments.window} window"
+        print(f"{figures['n']} samples of {arguments.data} {arguments.split}, {window}, on {predictor.name}")
+        if arguments.data != SPRITES:
+            print(dataset.check_official_counts())
         if file:
-            file.write_text(json.dumps(to_json(figures), indent=1, allow_nan=False), encoding="utf-8")
+            file.write_text(json.dumps(figures, indent=1, allow_nan=False), encoding="utf-8")
     return 0
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from rich.progress import track
 from rich.table import Table
 
-from cstm.bench.evaluate import Predictor, cut, open_predictor
+from cstm.bench.evaluate import Predictor, add_model_arguments, cut, predictor_of
 from cstm.bench.metrics import AUTHORS
 from cstm.console import make_console
 from cstm.data.sprites.dataset import clip_times, make_clip
@@ -100,14 +100,12 @@ def _ious(predictor: Predictor, made: Iterator[Pair], count: int) -> tuple[np.nd
 
 
 def _iou(mask: np.ndarray, truth: np.ndarray) -> float:
-    return float((mask & truth).sum() / max((mask | truth).sum(), 1))
+    return float((mask & truth).sum() / union) if (union := (mask | truth).sum()) else 1.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of the probes."""
-    parser.add_argument("model", type=Path, help="a bundle or a checkpoint")
-    parser.add_argument("--backend", help="of a bundle")
-    parser.add_argument("--precision", help="of a bundle")
+    add_model_arguments(parser)
     parser.add_argument("--split", default="test", help="test or test-style (default: test)")
     parser.add_argument("--clips", type=int, default=300, metavar="N", help="clips in each probe (default: 300)")
     parser.add_argument("--json", type=Path, metavar="F", help="write the figures as JSON")
@@ -117,7 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Probe as the command line says."""
     if arguments.clips < 1:
         raise RequestError(f"--clips {arguments.clips}: must be 1 or more")
-    with open_predictor(arguments.model, arguments.backend, arguments.precision) as predictor:
+    with predictor_of(arguments) as predictor:
         figures = {
             "listening": listening(predictor, arguments.clips, arguments.split),
             "watching": watching(predictor, arguments.clips, arguments.split),

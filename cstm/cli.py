@@ -32,8 +32,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; its exit code: 0, 1 when a check found a failure, 2 after one line that says what to do."""
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     arguments = sys.argv[1:] if arguments is None else arguments
-    parsed = _parser(arguments[:1]).parse_args(arguments)
-    return run_command(lambda: parsed.command(parsed))
+
+    def run() -> int:
+        parsed = _parser(arguments[:1]).parse_args(arguments)
+        return parsed.command(parsed)
+
+    return run_command(run)
 
 
 def _parser(called: list[str]) -> argparse.ArgumentParser:

@@ -41,13 +41,15 @@ def cached_sprites(split: str, **options) -> Path:
     from cstm.data.sprites.write import SpriteOptions, write_sprites
 
     chosen = SpriteOptions(split=split, **options)
-    source = b"".join(file.read_bytes() for file in sorted((Path(__file__).parent / "sprites").glob("*.py")))
+    here = Path(__file__).parent
+    made_of = sorted(file for part in ("sprites", "art") for file in (here / part).rglob("*") if file.suffix != ".pyc")
+    source = b"".join(file.read_bytes() for file in made_of if file.is_file())
     key = hashlib.sha256(source + repr(chosen).encode()).hexdigest()[:12]
     folder = cache_folder() / f"sprites-{split}-{key}"
     if not folder.is_dir():
         try:
             write_sprites(folder, chosen)
-        except OSError:
+        except (OSError, RequestError):
             if not folder.is_dir():  # else another process was faster
                 raise
     return folder

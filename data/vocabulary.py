@@ -14,7 +14,6 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from cstm.errors import CheckpointError
 from cstm.models.config import CSTMConfig
 
-WORDPIECE = "words"  # what a checkpoint's provenance calls `wordpiece_tokenizer`
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 SUFFIXES = ("##s", "##es", "##ed", "##ing", "##er", "##ly")
 

@@ -10,7 +10,7 @@ import numpy as np
 from cstm.data import vocabulary
 from cstm.errors import CheckpointError
 from cstm.files import atomic_path, sha256
-from cstm.models.checkpoint import SHIPPED, load_checkpoint, read_metadata, seeded
+from cstm.models.checkpoint import SHIPPED, load_checkpoint, read_metadata, read_tokenizer, seeded
 from cstm.models.config import RANDOM_WEIGHTS, CSTMConfig
 from cstm.runtime.bundle import TOKENIZER, WORD_VECTORS_FILE
 
@@ -76,9 +76,13 @@ class Source:
     def _tokenizer(self, provenance):
         if self.tokenizer:
             return vocabulary.read_tokenizer(self.tokenizer)
-        if provenance["kind"] in RANDOM_WEIGHTS or provenance.get("tokenizer") == vocabulary.WORDPIECE:
+        if self.checkpoint and self.checkpoint.suffix == ".safetensors" and (own := read_tokenizer(self.checkpoint)):
+            return vocabulary.Tokenizer.from_str(own)
+        if provenance["kind"] in RANDOM_WEIGHTS:
             return vocabulary.wordpiece_tokenizer()
-        raise CheckpointError("the checkpoint was trained with a tokenizer of its own; name its file with --tokenizer")
+        raise CheckpointError(
+            "the checkpoint does not hold the tokenizer it was trained with; name it with --tokenizer"
+        )
 
     def _word_vectors(self, config, provenance):
         if self.glove:

@@ -103,10 +103,12 @@ def _spread_logits(model: CSTM, mean: float = -3, deviation: float = 2) -> None:
 
 
 def save_checkpoint(model: CSTM, path: str | Path) -> None:
-    """Write weights, configuration and provenance to `path` (.safetensors), atomically."""
+    """Write weights, configuration, provenance and tokenizer to `path` (.safetensors), atomically."""
     from safetensors.torch import save_file
 
     metadata = {"config": json.dumps(model.config.to_dict()), "provenance": json.dumps(model.provenance)}
+    if model.tokenizer:
+        metadata["tokenizer"] = model.tokenizer
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata)
@@ -184,13 +186,25 @@ def load_bert(model: CSTM, folder: str | Path) -> None:
 
 def read_metadata(path: str | Path) -> tuple[CSTMConfig, dict]:
     """Configuration and provenance of one of our checkpoints, without its weights. CheckpointError when it is none."""
+    metadata = _header(path)
+    try:
+        return CSTMConfig.from_dict(json.loads(metadata["config"])), json.loads(metadata["provenance"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a CSTM checkpoint ({error}); make one with save_checkpoint") from error
+
+
+def read_tokenizer(path: str | Path) -> str | None:
+    """The tokenizer.json in one of our checkpoints, as text, or None. CheckpointError when it is no such file."""
+    return _header(path).get("tokenizer")
+
+
+def _header(path: str | Path) -> dict[str, str]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        return CSTMConfig.from_dict(json.loads(metadata["config"])), json.loads(metadata["provenance"])
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            return file.metadata() or {}
+    except SafetensorError as error:
         raise CheckpointError(f"{path}: not a CSTM checkpoint ({error}); make one with save_checkpoint") from error
 
 
@@ -198,6 +212,7 @@ def _load_ours(path: Path) -> CSTM:
     from safetensors.torch import load_file
 
     model = CSTM(*read_metadata(path))
+    model.tokenizer = read_tokenizer(path)
     _load_strict(model, load_file(path), path)
     return model.eval()
 

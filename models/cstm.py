@@ -42,12 +42,17 @@ def middle_frame(x: torch.Tensor) -> torch.Tensor:
 
 
 class CSTM(nn.Module):
-    """The reference network. `provenance` says where the weights come from: {"kind": "seeded" | "trained" | ...}."""
+    """The reference network.
+
+    provenance: where the weights come from, {"kind": "seeded" | "trained" | ...}. tokenizer: the tokenizer.json that a
+    transformer learnt its words with, as text, or None.
+    """
 
     def __init__(self, config: CSTMConfig, provenance: dict | None = None):
         super().__init__()
         self.config = config
         self.provenance = provenance or {"kind": "initial"}
+        self.tokenizer: str | None = None
         self.text = text_encoder(config)
         self.encoders = nn.ModuleDict({stream: StreamEncoder(config, stream) for stream in config.streams})
         self.fusion = fusion_stages(config)

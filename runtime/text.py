@@ -29,12 +29,13 @@ class Query:
 class SentenceReader:
     """Reads sentences for one network.
 
-    tokenizer: a `tokenizers` file. word_vectors: float32 [V,300], row i for token id i, for a GRU network, else None.
+    tokenizer: a `tokenizers` file, or what one holds. word_vectors: float32 [V,300], row i for token id i, for a GRU
+    network, else None.
     """
 
-    def __init__(self, config: CSTMConfig, tokenizer: str | Path, word_vectors: np.ndarray | None = None):
+    def __init__(self, config: CSTMConfig, tokenizer: str | Path | Tokenizer, word_vectors: np.ndarray | None = None):
         self.config = config
-        self.tokenizer = Tokenizer.from_file(str(tokenizer))
+        self.tokenizer = tokenizer if isinstance(tokenizer, Tokenizer) else Tokenizer.from_file(str(tokenizer))
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
         self.word_vectors = word_vectors

@@ -10,6 +10,7 @@ from pathlib import Path
 from cstm.console import make_console
 from cstm.errors import RequestError
 from cstm.files import atomic_path
+from cstm.models.config import PRESETS
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, help="folder of the runs and of ablations.md")
     parser.add_argument("--rows", nargs="+", choices=[row.name for row in ROWS], metavar="NAME", help="only these")
     parser.add_argument("--data", default="sprites", help="sprites, or the folder of a dataset (default: sprites)")
-    parser.add_argument("--preset", default="tiny", help="default: tiny")
+    parser.add_argument("--preset", choices=PRESETS, default="tiny", help="default: tiny")
     parser.add_argument("--size", type=int, default=64, help="side of the frames (default: 64)")
     parser.add_argument("--steps", type=int, default=3000, help="updates of each row (default: 3000)")
     parser.add_argument("--limit", type=int, metavar="N", help="evaluate on the first N samples")
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    parser.add_argument(
+        "--train", nargs=argparse.REMAINDER, default=[], help="further words for cstm train, last of all"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -70,7 +74,7 @@ def to_markdown(rows: list[Row], figures: dict[str, dict]) -> str:
 def _figures(row: Row, arguments: argparse.Namespace) -> dict:
     """A row's figures, from its folder or made now."""
     folder = arguments.out / "".join(c if c.isalnum() else "-" for c in row.name).strip("-")
-    asked = {name: getattr(arguments, name) for name in ("data", "preset", "size", "steps", "limit", "seed")}
+    asked = {name: getattr(arguments, name) for name in ("data", "preset", "size", "steps", "limit", "seed", "train")}
     result = folder / RESULT
     if result.is_file():
         kept = json.loads(result.read_text(encoding="utf-8"))
@@ -92,6 +96,7 @@ def _train(row: Row, folder: Path, arguments: argparse.Namespace) -> Path:
     words = [str(folder), "--preset", arguments.preset, "--data", arguments.data, *row.arguments]
     for name in ("size", "steps", "seed"):
         words += [f"--{name}", str(getattr(arguments, name))]
+    words += arguments.train
     if (folder / "state.pt").is_file():
         words.append("--resume")
     train.run(parser.parse_args(words))
@@ -99,10 +104,10 @@ def _train(row: Row, folder: Path, arguments: argparse.Namespace) -> Path:
 
 
 def _evaluate(checkpoint: Path, arguments: argparse.Namespace) -> dict:
-    from cstm.bench.evaluate import evaluate, open_predictor, to_json
+    from cstm.bench.evaluate import evaluate, open_predictor
     from cstm.bench.metrics import AUTHORS, summarise
     from cstm.data.open import open_dataset
 
     with open_predictor(checkpoint) as predictor:
         dataset = open_dataset(arguments.data, "test", predictor.config)
-        return to_json(summarise(evaluate(predictor, dataset, AUTHORS, limit=arguments.limit), AUTHORS))
+        return summarise(evaluate(predictor, dataset, AUTHORS, limit=arguments.limit), AUTHORS)

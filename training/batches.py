@@ -11,10 +11,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from cstm.data.sample import Dataset, Sample
+from cstm.errors import CSTMError
 from cstm.runtime.text import SentenceReader
 
 SENTENCES_A_CLIP = 2
-VIDEOS_AT_ONCE = 8
 MIRRORED = {"left": "right", "right": "left", "leftmost": "rightmost", "rightmost": "leftmost"}
 
 
@@ -36,8 +36,7 @@ class SpriteBatches:
 
 
 class DatasetBatches:
-    """Batch n of a dataset on disk, each sample mirrored or not, in an order drawn anew each epoch: references of
-    VIDEOS_AT_ONCE videos mixed, then of the next ones, so that a decoded video serves several times."""
+    """Batch n of a dataset on disk, in an order drawn anew each epoch, each sample mirrored or not."""
 
     def __init__(self, dataset: Dataset, seed: int, batch: int):
         self.dataset, self.seed, self.batch = dataset, seed, batch
@@ -50,16 +49,23 @@ class DatasetBatches:
         count = len(self.dataset.references)
         epoch, index = divmod(place, count)
         if epoch not in self.orders:
-            self.orders = {epoch: self._order(np.random.default_rng([self.seed, epoch]))}
+            self.orders = {epoch: np.random.default_rng([self.seed, epoch]).permutation(count)}
         sample = self.dataset.load(self.dataset.references[self.orders[epoch][index]])
         return mirrored(sample) if np.random.default_rng([self.seed, 1, place]).random() < 0.5 else sample
 
-    def _order(self, rng: np.random.Generator) -> np.ndarray:
-        """Indices of all references."""
-        names = np.array([reference.video for reference in self.dataset.references])
-        videos, video_of = np.unique(names, return_inverse=True)
-        block = rng.permutation(len(videos))[video_of] // VIDEOS_AT_ONCE
-        return np.lexsort((rng.random(len(names)), block))
+
+class HeldOut:
+    """Batch n of `count` references spread evenly over a dataset, as they are; at the end, fewer, then none."""
+
+    def __init__(self, dataset: Dataset, batch: int, count: int):
+        total = len(dataset.references)
+        count = min(count, total)
+        self.chosen = [dataset.references[i * total // count] for i in range(count)]
+        self.dataset, self.batch = dataset, batch
+
+    def __getitem__(self, number: int) -> list[Sample]:
+        chosen = self.chosen[number * self.batch : (number + 1) * self.batch]
+        return [self.dataset.load(reference) for reference in chosen]
 
 
 def mirrored(sample: Sample) -> Sample:
@@ -106,15 +112,28 @@ class _Numbered(torch.utils.data.Dataset):
         self.batches, self.tensors = batches, tensors
 
     def __getitem__(self, number: int):
-        return self.tensors(self.batches[number])
+        try:
+            return self.tensors(self.batches[number])
+        except CSTMError as error:  # raised in a worker, it would arrive as the text of a traceback
+            return error
 
 
 def loader(batches, tensors: Tensors, numbers: range, workers: int) -> DataLoader:
-    """The batches of these numbers, in order, made ahead by `workers` processes (0: in this one)."""
+    """The batches of these numbers as tensors, or the CSTMError that one met, in order.
+
+    workers: processes that make them ahead; 0 makes them in this one.
+    """
+    pinned = torch.cuda.is_available()
     options = {"prefetch_factor": 4, "worker_init_fn": _one_thread} if workers else {}
     own = torch.Generator()  # or a loader, as it starts, would draw from the one that dropout draws from
     return DataLoader(
-        _Numbered(batches, tensors), batch_size=None, sampler=numbers, num_workers=workers, generator=own, **options
+        _Numbered(batches, tensors),
+        batch_size=None,
+        sampler=numbers,
+        num_workers=workers,
+        generator=own,
+        pin_memory=pinned,
+        **options,
     )
 
 

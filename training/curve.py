@@ -21,8 +21,8 @@ def draw_curve(metrics: Path, out: Path) -> None:
     above.set_ylabel("loss")
     for name, colour in (("train_iou", "#0072b2"), ("held_out_iou", "#d55e00")):
         values = [float(row[name]) for row in rows]
-        below.plot(steps, values, color=colour)
-        below.annotate(name.replace("_iou", "").replace("_", " "), (steps[-1], values[-1]), color=colour)
+        below.plot(steps, values, color=colour, label=name.replace("_iou", "").replace("_", " "))
+    below.legend(frameon=False)
     below.set_ylabel("mean IoU")
     below.set_xlabel("update")
     below.set_ylim(0, 1)

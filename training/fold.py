@@ -26,11 +26,11 @@ def _word_weights(self: CMAM, u: torch.Tensor, words: torch.Tensor) -> torch.Ten
     """As CMAM.word_weights."""
     if not self.training:
         return CMAM.word_weights(self, u, words)
+    queries = self.query(words.transpose(1, 2))
     with torch.autocast(u.device.type, enabled=False):
         keys = mean_keys(self.key, u if u.dtype == torch.float64 else u.float())
-    queries = self.query(words.transpose(1, 2))
-    # The sum over positions is the mean times their number, which the L2 norm cancels.
-    return l2_normalise(torch.einsum("bd,bdn->bn", keys, queries.to(keys.dtype))).softmax(-1)
+        # The sum over positions is the mean times their number, which the L2 norm cancels.
+        return l2_normalise(torch.einsum("bd,bdn->bn", keys, queries.to(keys.dtype))).softmax(-1)
 
 
 def mean_keys(key: torch.nn.Sequential, u: torch.Tensor) -> torch.Tensor:

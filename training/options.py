@@ -22,7 +22,8 @@ class TrainOptions:
     the gradient. ema: share of the old weights in the running mean that is validated and saved, 0 for none.
     precision: "fp32", "bf16" or "fp16" (GPU only). processes: that train together, each on a GPU or, on
     the CPU, with `threads` threads; workers: processes that make samples for each of them.
-    check: updates between validations and checkpoints. held_out: clips to validate on.
+    check: updates between validations and checkpoints. held_out: samples to validate on. window: of clips from
+    disk, see `data.window`.
     """
 
     data: str = "sprites"
@@ -42,6 +43,7 @@ class TrainOptions:
     workers: int = 1
     check: int = 500
     held_out: int = 64
+    window: str = "centred"
     seed: int = 0
 
     def __post_init__(self):
@@ -55,6 +57,10 @@ class TrainOptions:
             > 0,
             "size must be a positive multiple of 32": self.size is None or (self.size > 0 and self.size % 32 == 0),
             "rate, text_rate and clip must be positive": min(self.rate, self.text_rate, self.clip) > 0,
+            "warmup, workers, seed and decay must not be negative": min(
+                self.warmup, self.workers, self.seed, self.decay
+            )
+            >= 0,
             "ema must be at least 0 and below 1": 0 <= self.ema < 1,
         }
         broken = [rule for rule, holds in rules.items() if not holds]

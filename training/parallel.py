@@ -12,6 +12,7 @@ import torch
 from torch import distributed
 
 from cstm.console import run_command
+from cstm.errors import RequestError
 
 PATIENCE = timedelta(minutes=30)
 
@@ -30,7 +31,7 @@ class Place:
 
     def device(self) -> str:
         """A GPU of its own, or the CPU."""
-        return f"cuda:{self.number % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
+        return f"cuda:{self.number}" if torch.cuda.is_available() else "cpu"
 
     def mean_gradients(self, parameters: Iterable[torch.nn.Parameter], loss: torch.Tensor) -> torch.Tensor:
         """Replace every gradient by its mean over the processes; the mean of the losses."""
@@ -53,6 +54,8 @@ def in_processes(count: int, work: Callable[[Place], int]) -> int:
     """Call `work` with its place in `count` processes, this one when it is alone; the first exit code that is not 0."""
     if count == 1:
         return work(ALONE)
+    if torch.cuda.is_available() and count > torch.cuda.device_count():
+        raise RequestError(f"--processes {count}: this machine has {torch.cuda.device_count()} GPUs; ask for so many")
     from torch import multiprocessing
 
     with tempfile.TemporaryDirectory() as folder:
@@ -65,6 +68,8 @@ def in_processes(count: int, work: Callable[[Place], int]) -> int:
 
 def _work(number: int, count: int, meeting: str, work: Callable[[Place], int]) -> None:
     kind = "nccl" if torch.cuda.is_available() else "gloo"
+    if kind == "nccl":
+        torch.cuda.set_device(number)
     distributed.init_process_group(kind, meeting, PATIENCE, count, number)
     try:
         code = run_command(lambda: work(Place(number, count)))

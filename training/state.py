@@ -22,11 +22,11 @@ class Average:
     def update(self, model: CSTM, step: int) -> None:
         """Take in the weights after update `step`; early on, the mean follows them closely."""
         keep = min(self.keep, (1 + step) / (10 + step)) if self.keep else 0.0
-        for mine, theirs in zip(self.model.state_dict().values(), model.state_dict().values(), strict=True):
-            if mine.is_floating_point():
-                mine.lerp_(theirs, 1 - keep)
-            else:
-                mine.copy_(theirs)
+        mine, theirs = list(self.model.state_dict().values()), list(model.state_dict().values())
+        real = [i for i, tensor in enumerate(mine) if tensor.is_floating_point()]
+        torch._foreach_lerp_([mine[i] for i in real], [theirs[i] for i in real], 1 - keep)
+        for i in set(range(len(mine))) - set(real):  # batch norms' counters
+            mine[i].copy_(theirs[i])
 
 
 def save_state(path: Path, step: int, options: dict, model: CSTM, average: Average, optimizer, scaler) -> None:
@@ -35,6 +35,7 @@ def save_state(path: Path, step: int, options: dict, model: CSTM, average: Avera
         "step": step,
         "options": options,
         "config": model.config.to_dict(),
+        "tokenizer": model.tokenizer,
         "model": model.state_dict(),
         "average": average.model.state_dict(),
         "optimizer": optimizer.state_dict(),

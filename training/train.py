@@ -10,31 +10,37 @@ from dataclasses import fields
 from pathlib import Path
 
 from cstm.data.open import SPRITES, open_dataset
-from cstm.data.vocabulary import WORDPIECE, read_tokenizer, wordpiece_tokenizer
+from cstm.data.vocabulary import Tokenizer, read_tokenizer, wordpiece_tokenizer
+from cstm.data.window import AUTHORS, CENTRED
 from cstm.errors import CheckpointError, RequestError
-from cstm.files import atomic_path
 from cstm.models.config import PRESETS, STAGES, STREAMS, CSTMConfig
 from cstm.runtime.text import SentenceReader
 from cstm.training.options import SCHEDULES, TrainOptions
 
+DEFAULT_PRESET = "tiny"
+BACKBONES = ("resnet50", "i3d", "bert")
+CHANGES = ("preset", "streams", "no_cmam", "lgfs", *BACKBONES)  # of the network, which --from brings
 HELD_OUT_SEED = 1000  # unlike the one that `cstm eval` is given
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of training: the network, then TrainOptions' fields."""
     parser.add_argument("out", type=Path, help="folder of the run")
-    parser.add_argument("--preset", choices=PRESETS, default="tiny", help="the network (default: tiny)")
+    parser.add_argument("--preset", choices=PRESETS, help=f"the network (default: {DEFAULT_PRESET})")
     parser.add_argument("--from", dest="start", type=Path, metavar="F", help="begin with this checkpoint's weights")
     parser.add_argument("--resume", action="store_true", help="go on with the run in OUT")
     parser.add_argument("--until", type=int, metavar="N", help="stop after update N; --resume goes on")
     parser.add_argument("--streams", nargs="+", choices=STREAMS, help="encoders in use (default: both)")
     parser.add_argument("--no-cmam", action="store_true", help="without the words' modulation")
     parser.add_argument("--lgfs", nargs="*", type=int, choices=STAGES, metavar="STAGE", help="stages that LGFS weighs")
-    for name in ("resnet50", "i3d", "bert"):
-        parser.add_argument(f"--{name}", type=Path, metavar="F", help=f"{name} weights to begin with")
-    parser.add_argument("--tokenizer", type=Path, metavar="F", help="a tokenizer.json (default: words of A2D, J-HMDB)")
+    parser.add_argument("--resnet50", type=Path, metavar="F", help="torchvision's ResNet-50 to begin with")
+    parser.add_argument("--i3d", type=Path, metavar="F", help="Kinetics I3D, RGB, to begin with")
+    parser.add_argument("--bert", type=Path, metavar="DIR", help="a BERT folder in transformers' format to begin with")
+    parser.add_argument(
+        "--tokenizer", type=Path, metavar="F", help="a tokenizer.json (default: the weights' own, or A2D's words)"
+    )
     defaults = TrainOptions()
-    choices = {"schedule": SCHEDULES, "precision": ("fp32", "bf16", "fp16")}
+    choices = {"schedule": SCHEDULES, "precision": ("fp32", "bf16", "fp16"), "window": (CENTRED, AUTHORS)}
     for field in fields(TrainOptions):
         kind = int if field.name == "size" else type(getattr(defaults, field.name))
         default = getattr(defaults, field.name)
@@ -54,6 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
     from cstm.training.parallel import in_processes
 
     options = TrainOptions(**{field.name: getattr(arguments, field.name) for field in fields(TrainOptions)})
+    if arguments.until is not None and arguments.until < 1:
+        raise RequestError(f"--until {arguments.until}: must be 1 or more")
     if not arguments.resume and (arguments.out / "state.pt").exists():
         raise RequestError(f"{arguments.out} holds a run; go on with it with --resume, or name another folder")
     code = in_processes(options.processes, functools.partial(_train, arguments, options))
@@ -71,9 +79,9 @@ def _train(arguments: argparse.Namespace, options: TrainOptions, place) -> int:
     torch.manual_seed(options.seed)
     model = network(arguments, options)
     options = dataclasses.replace(options, size=model.config.size)
-    reader = sentence_reader(model.config, arguments.out, arguments.tokenizer)
-    batches, held_out = sources(options, model.config)
-    provenance = {"tokenizer": "own" if arguments.tokenizer else WORDPIECE, "from": str(arguments.start or "nothing")}
+    reader = sentence_reader(arguments, model)
+    batches, held_out = sources(options, model.config, reader)
+    provenance = {"from": str(arguments.start or "nothing")}
     trainer = Trainer(model, batches, held_out, reader, options, arguments.out, provenance, place)
     if arguments.resume:
         trainer.resume()
@@ -89,9 +97,20 @@ def network(arguments: argparse.Namespace, options: TrainOptions):
     from cstm.models.cstm import CSTM
 
     if arguments.start:
+        given = [name for name in CHANGES if getattr(arguments, name) not in (None, False)]
+        if given:
+            raise RequestError(f"--from brings its own network; leave out {', '.join('--' + n for n in given)}")
         model = checkpoint.load_checkpoint(arguments.start)
         model.config = dataclasses.replace(model.config, size=options.size or model.config.size)
         return model
+    model = CSTM(_config(arguments, options))
+    for name in BACKBONES:
+        if file := getattr(arguments, name):
+            getattr(checkpoint, f"load_{name}")(model, file)
+    return model
+
+
+def _config(arguments: argparse.Namespace, options: TrainOptions) -> CSTMConfig:
     changes: dict = {"size": options.size} if options.size else {}
     if arguments.streams:
         changes["streams"] = tuple(s for s in STREAMS if s in arguments.streams)
@@ -99,35 +118,41 @@ def network(arguments: argparse.Namespace, options: TrainOptions):
         changes["cmam"] = False
     if arguments.lgfs is not None or len(changes.get("streams", STREAMS)) == 1:
         changes["lgfs_stages"] = tuple(sorted(arguments.lgfs or ()))
-    model = CSTM(CSTMConfig.from_preset(arguments.preset, **changes))
-    for name in ("resnet50", "i3d", "bert"):
-        if file := getattr(arguments, name):
-            getattr(checkpoint, f"load_{name}")(model, file)
-    return model
+    try:
+        return CSTMConfig.from_preset(arguments.preset or DEFAULT_PRESET, **changes)
+    except ValueError as error:
+        raise RequestError(str(error)) from error
 
 
-def sentence_reader(config: CSTMConfig, out: Path, tokenizer: Path | None) -> SentenceReader:
-    """The reader of the run's sentences; its tokenizer is kept in OUT. CheckpointError when it does not fit."""
-    if config.text == "gru":
+def sentence_reader(arguments: argparse.Namespace, model) -> SentenceReader:
+    """The reader of the run's sentences: with the tokenizer that the user names, or the one that the weights were
+    learnt with, or, for fresh weights, the built-in one. CheckpointError when it does not fit."""
+    if model.config.text == "gru":
         raise CheckpointError("the preset released reads GloVe; train paper or tiny, whose words are learnt")
-    kept = out / "tokenizer.json"
-    read = read_tokenizer(tokenizer) if tokenizer else wordpiece_tokenizer()
-    if read.get_vocab_size() > config.vocabulary:
-        raise CheckpointError(
-            f"the tokenizer has {read.get_vocab_size()} tokens, the network {config.vocabulary}; name a smaller one"
-        )
-    with atomic_path(kept) as temporary:
-        read.save(str(temporary))
-    return SentenceReader(config, kept)
+    if arguments.tokenizer:
+        tokenizer = read_tokenizer(arguments.tokenizer)
+    elif model.tokenizer:
+        tokenizer = Tokenizer.from_str(model.tokenizer)
+    elif arguments.bert or model.trained:
+        raise CheckpointError("these weights were learnt with a tokenizer of their own; name its file with --tokenizer")
+    else:
+        tokenizer = wordpiece_tokenizer()
+    count, rows = tokenizer.get_vocab_size(), model.config.vocabulary
+    if count > rows:
+        raise CheckpointError(f"the tokenizer has {count} tokens, the network {rows}; name a smaller one")
+    return SentenceReader(model.config, tokenizer)
 
 
-def sources(options: TrainOptions, config: CSTMConfig):
-    """(training batches of one process's share, held-out batches)."""
-    from cstm.training.batches import DatasetBatches, SpriteBatches
+def sources(options: TrainOptions, config: CSTMConfig, reader: SentenceReader):
+    """(training batches of one process's share, held-out batches). QueryError when a sentence cannot be read."""
+    from cstm.training.batches import DatasetBatches, HeldOut, SpriteBatches
 
     share = options.batch // options.processes
     if options.data == SPRITES:
         held_out = SpriteBatches(options.seed + HELD_OUT_SEED, options.batch, config.size, config.frames, "test")
         return SpriteBatches(options.seed, share, config.size, config.frames), held_out
-    train, test = (open_dataset(options.data, split, config) for split in ("train", "test"))
-    return DatasetBatches(train, options.seed, share), DatasetBatches(test, 0, options.batch)
+    train, test = (open_dataset(options.data, split, config, options.window) for split in ("train", "test"))
+    for sentence in {reference.sentence for dataset in (train, test) for reference in dataset.references}:
+        reader(sentence)
+    print(train.check_official_counts())
+    return DatasetBatches(train, options.seed, share), HeldOut(test, options.batch, options.held_out)

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cstm.console import make_console
 from cstm.errors import CSTMError, RequestError
+from cstm.files import atomic_path
 from cstm.models.checkpoint import save_checkpoint
 from cstm.models.cstm import CSTM
 from cstm.runtime.text import SentenceReader
@@ -61,6 +62,7 @@ class Trainer:
         self.device = self.where.split(":")[0]
         if options.precision == "fp16" and self.device == "cpu":
             raise RequestError("--precision fp16 trains on a GPU only; on the CPU choose bf16 or fp32")
+        model.tokenizer = reader.tokenizer.to_str()
         self.model = channels_last(model.to(self.where)).train()
         self.average = Average(self.model, options.ema)
         keep_float32(self.model, self.device)
@@ -77,23 +79,28 @@ class Trainer:
         changed = [k for k in changed if k not in ("threads", "workers", "check")]
         if changed:
             raise RequestError(f"{self.out}: was started with another {', '.join(changed)}; resume with the same")
+        if (state["config"], state["tokenizer"]) != (self.model.config.to_dict(), self.model.tokenizer):
+            raise RequestError(
+                f"{self.out}: was started with another network or tokenizer; resume with the same command"
+            )
         self.done = restore(state, self.model, self.average, self.optimizer, self.scaler)
 
     def __call__(self, console: Console | None = None, until: int | None = None) -> Path:
         """Train to the end (or to update `until`); the checkpoint's path. DivergedError when it stops learning."""
         torch.set_num_threads(self.options.threads)
         self.out.mkdir(parents=True, exist_ok=True)
-        last = min(until or self.options.steps, self.options.steps)
+        torch.backends.cudnn.benchmark = True  # every batch has the same shapes
+        last = self.options.steps if until is None else min(until, self.options.steps)
         numbers = range(self.done * self.place.count + self.place.number, last * self.place.count, self.place.count)
         made = loader(self.batches, self.tensors, numbers, self.options.workers)
         if not self.place.leads:
-            for batch in made:
+            for batch in _good(made):
                 self._update(*batch)
                 self.done += 1
             return self.out / CHECKPOINT
         with Log(self.out, self.done) as log, _progress(console) as progress:
             task = progress.add_task("training", total=self.options.steps, completed=self.done, text="")
-            for batch in made:
+            for batch in _good(made):
                 loss, iou = self._update(*batch)
                 self.done += 1
                 log.took(loss, iou)
@@ -110,7 +117,10 @@ class Trainer:
         """Mean IoU (probability above 0.5) of the running mean on the held-out clips."""
         total = count = 0
         for number in range(math.ceil(self.options.held_out / self.options.batch)):
-            clips, text, masks = self._moved(*self.tensors(self.held_out[number]))
+            samples = self.held_out[number]
+            if not samples:
+                break
+            clips, text, masks = self._moved(*self.tensors(samples))
             with torch.inference_mode(), autocast(self.options.precision, self.device):
                 response = self.average.model(clips, text)[-1]
             total += mask_iou(response, masks).sum().item()
@@ -163,6 +173,14 @@ class Trainer:
         clips = clips.to(self.where, non_blocking=True).float().div_(255)
         text = [part.to(self.where) for part in text]
         return clips, text if len(text) > 1 else text[0], masks.to(self.where)
+
+
+def _good(made):
+    """The batches of a loader; raises what one of them met."""
+    for batch in made:
+        if isinstance(batch, CSTMError):
+            raise batch
+        yield batch
 
 
 def _groups(model: CSTM, options: TrainOptions) -> list[dict]:
@@ -238,6 +256,6 @@ def _progress(console: Console | None) -> Progress:
 
 def write_options(out: Path, options: TrainOptions, config) -> None:
     """options.json: what the run was told, for whoever finds the folder."""
-    out.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"options": options.to_dict(), "config": config.to_dict()}, indent=2)
-    (out / "options.json").write_text(text + "\n", encoding="utf-8")
+    with atomic_path(out / "options.json") as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cstm.bench.evaluate import ModelPredictor, add_arguments, cut, evaluate, open_predictor, run, table, to_json
+from cstm.bench.evaluate import ModelPredictor, add_arguments, cut, evaluate, open_predictor, run, table
 from cstm.bench.metrics import summarise
 from cstm.console import make_console
 from cstm.data.sample import NON_TRIVIAL, TRIVIAL, Reference, Sample
@@ -161,7 +161,7 @@ def test_table_and_json(reference_outcomes):
     for text in ("authors protocol", f"{100 * found['mean_iou']:.1f}", "non-trivial", "dog"):
         assert text in shown
     assert max(map(len, shown.splitlines())) <= 140 and "…" not in shown
-    assert json.loads(json.dumps(to_json(found), allow_nan=False)) == found
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
     table(summarise(reference_outcomes["mttr"][:1], "mttr"))
 
 
@@ -174,15 +174,15 @@ def parse(*words) -> argparse.Namespace:
 def test_the_command(small_checkpoint, truths, reference_outcomes, tmp_path, monkeypatch, capsys):
     asked = []
 
-    def open_dataset(data, split, config, **_):
+    def open_dataset(data, split, config, window):
         asked.append((data, split, config.size))
         return FakeDataset(truths)
 
-    monkeypatch.setitem(sys.modules, "cstm.data.open", SimpleNamespace(open_dataset=open_dataset))
+    monkeypatch.setitem(sys.modules, "cstm.data.open", SimpleNamespace(open_dataset=open_dataset, SPRITES="sprites"))
     file = tmp_path / "figures.json"
     assert run(parse(small_checkpoint, "--data", "sprites", "--protocol", "mttr", "--limit", 4, "--json", file)) == 0
     assert asked == [("sprites", "test", 64)]
-    assert "4 samples of sprites test on PyTorch reference fp32" in capsys.readouterr().out
+    assert "4 samples of sprites test, centred window, on PyTorch reference fp32" in capsys.readouterr().out
     assert json.loads(file.read_text()) == summarise(reference_outcomes["mttr"][:4], "mttr")
 
     file.unlink()

@@ -51,7 +51,7 @@ def bare(request, tmp_path):
     (site / "cstm").mkdir()
     for file in (ROOT / "cstm").glob("*.py"):
         (site / "cstm" / file.name).symlink_to(file)
-    for folder in ("models", "data", "runtime", "export", "bench", "calibration"):
+    for folder in ("models", "data", "runtime", "export", "bench", "calibration", "training"):
         (site / "cstm" / folder).symlink_to(ROOT / folder)
     info = metadata.distribution("cstm")
     (site / "cstm-0.1.0.dist-info").mkdir()
@@ -81,3 +81,9 @@ def test_what_is_missing_is_named(bare, bundle_path):
     done = run(bare, "build")
     assert done.returncode == 2
     assert 'pip install "cstm[export]"' in done.stderr and "Traceback" not in done.stderr
+    done = run(bare, "data", "sprites", "x")
+    assert done.returncode == 2
+    assert 'pip install "cstm[train]"' in done.stderr and "Traceback" not in done.stderr
+    done = run(bare, "train", "x")
+    assert done.returncode == 2
+    assert "pip install" in done.stderr and "Traceback" not in done.stderr

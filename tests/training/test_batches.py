@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cstm.data.sample import Reference, Sample
-from cstm.training.batches import DatasetBatches, SpriteBatches, mirrored
+from cstm.training.batches import DatasetBatches, HeldOut, SpriteBatches, mirrored
 
 
 class Fake:
@@ -59,3 +59,10 @@ def test_sprite_batches_are_full_differ_and_repeat():
     assert [s.reference for s in one] == [s.reference for s in again]
     np.testing.assert_array_equal(one[0].clip, again[0].clip)
     assert {s.reference.video for s in one}.isdisjoint(s.reference.video for s in other)
+
+
+def test_held_out_references_are_spread_over_the_dataset_and_come_as_they_are():
+    held_out = HeldOut(Fake(), batch=2, count=3)
+    assert [[s.reference.video for s in held_out[n]] for n in range(3)] == [["video0", "video2"], ["video4"], []]
+    assert len(HeldOut(Fake(), batch=100, count=100)[0]) == 7
+    assert all(s.reference.sentence == "the dog on the left" for s in HeldOut(Fake(), 7, 7)[0])

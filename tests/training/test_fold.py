@@ -30,6 +30,19 @@ def test_the_folded_keys_are_the_plain_ones(shape):
     torch.testing.assert_close(plain.state_dict(), folded.state_dict())
 
 
+def test_under_autocast_the_sums_stay_in_float32():
+    torch.manual_seed(0)
+    module = CMAM(16, 32, 2).train()
+    torch.nn.init.normal_(module.gate.weight)
+    fold_keys(module)
+    u, words = torch.randn(2, 16, 9, 9).relu(), torch.randn(2, 5, 32)
+    expected = module.word_weights(u, words)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = module.word_weights(u, words)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, rtol=0.02, atol=0)
+
+
 def test_in_evaluation_nothing_is_changed():
     plain = CMAM(5, 9, 2).eval()
     folded = copy.deepcopy(plain)

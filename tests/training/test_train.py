@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from cstm.cli import main
-from cstm.models.checkpoint import load_checkpoint, read_metadata
+from cstm.errors import DatasetError
+from cstm.models.checkpoint import load_checkpoint, read_metadata, read_tokenizer, save_checkpoint
 from cstm.training.ablate import ROWS, to_markdown
 
 QUICK = ["--size", "64", "--steps", "2", "--batch", "2", "--held-out", "2", "--workers", "0", "--threads", "1"]
@@ -23,13 +24,13 @@ def trained(tmp_path_factory):
 
 def test_a_run_leaves_all_that_its_reader_needs(trained):
     names = {path.name for path in trained.iterdir()}
-    assert {"checkpoint.safetensors", "state.pt", "metrics.csv", "curve.png", "tokenizer.json", "tensorboard"} <= names
+    assert {"checkpoint.safetensors", "state.pt", "metrics.csv", "curve.png", "options.json", "tensorboard"} <= names
     config, provenance = read_metadata(trained / "checkpoint.safetensors")
     assert config.size == 64
     assert config.streams == ("spatial",)
     assert config.lgfs_stages == ()
     assert provenance["kind"] == "trained"
-    assert provenance["tokenizer"] == "words"
+    assert "[CLS]" in read_tokenizer(trained / "checkpoint.safetensors")
     assert [row["step"] for row in csv.DictReader((trained / "metrics.csv").open())] == ["2"]
 
 
@@ -49,6 +50,7 @@ def test_a_run_begins_with_another_ones_weights(trained, tmp_path):
     )
     model = load_checkpoint(tmp_path / "next" / "checkpoint.safetensors")
     assert model.config.size == 96
+    assert model.tokenizer == read_tokenizer(trained / "checkpoint.safetensors")
     assert model.provenance["from"].endswith("checkpoint.safetensors")
 
 
@@ -59,6 +61,9 @@ def test_a_run_begins_with_another_ones_weights(trained, tmp_path):
         (["--data", "/nowhere"], "no such folder"),
         (["--tokenizer", __file__], "not a tokenizer.json"),
         (["--batch", "3", "--processes", "2"], "multiple of processes"),
+        (["--streams", "spatial", "--lgfs", "5"], "LGFS weighs two"),
+        (["--until", "0"], "must be 1 or more"),
+        (["--seed", "-1"], "must not be negative"),
         (["--resume"], "no run to resume"),
     ],
 )
@@ -69,11 +74,60 @@ def test_what_cannot_be_trained_is_one_line(words, message, tmp_path, capsys):
     assert error.count("\n") == 1
 
 
+def test_weights_learnt_with_other_words_or_another_network_are_not_taken_as_they_are(trained, tmp_path, capsys):
+    model = load_checkpoint(trained / "checkpoint.safetensors")
+    model.tokenizer = None
+    save_checkpoint(model, tmp_path / "old.safetensors")
+    words = ["train", str(tmp_path / "run"), *QUICK, "--from", str(tmp_path / "old.safetensors")]
+    assert main(words) == 2
+    assert "--tokenizer" in capsys.readouterr().err
+    assert main([*words, "--no-cmam"]) == 2
+    assert "leave out --no_cmam" in capsys.readouterr().err
+
+
+def test_resuming_another_network_is_refused(trained, capsys):
+    assert main(["train", str(trained), *QUICK, "--precision", "fp32", "--streams", "temporal", "--resume"]) == 2
+    assert "another network" in capsys.readouterr().err
+
+
+def test_an_error_in_a_worker_is_one_line(tmp_path, monkeypatch, capsys):
+    def broken(*_):
+        raise DatasetError("clip 7 is broken; fetch it again")
+
+    monkeypatch.setattr("cstm.training.batches.SpriteBatches.__getitem__", broken)
+    assert main(["train", str(tmp_path / "run"), *QUICK, "--workers", "1"]) == 2
+    assert capsys.readouterr().err.strip().endswith("error: clip 7 is broken; fetch it again")
+
+
 def test_two_processes_train_one_network(tmp_path):
     out = tmp_path / "run"
     command = [sys.executable, "-m", "cstm.cli", "train", str(out), *QUICK, "--streams", "spatial", "--processes", "2"]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     assert load_checkpoint(out / "checkpoint.safetensors").provenance["processes"] == 2
+
+
+MEAN = """
+import sys, torch
+from cstm.training.parallel import in_processes
+
+def work(place):
+    parameter = torch.nn.Parameter(torch.zeros(2, 3, 4, 4).to(memory_format=torch.channels_last))
+    place_value = 1.0 + 2 * place.number
+    parameter.grad = (torch.arange(96.0).reshape(2, 3, 4, 4) * place_value).to(memory_format=torch.channels_last)
+    loss = place.mean_gradients([parameter], torch.tensor(place_value))
+    assert loss.item() == 2.0
+    assert torch.equal(parameter.grad, torch.arange(96.0).reshape(2, 3, 4, 4) * 2)
+    return 0
+
+if __name__ == "__main__":
+    sys.exit(in_processes(2, work))
+"""
+
+
+def test_gradients_and_losses_are_averaged_over_processes(tmp_path):
+    (tmp_path / "mean.py").write_text(MEAN)
+    ended = subprocess.run([sys.executable, str(tmp_path / "mean.py")], capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_the_ablations_are_kept_row_by_row(tmp_path, monkeypatch, capsys):
