@@ -124,7 +124,9 @@ def loader(batches, tensors: Tensors, numbers: range, workers: int) -> DataLoade
     workers: processes that make them ahead; 0 makes them in this one.
     """
     pinned = torch.cuda.is_available()
-    options = {"prefetch_factor": 4, "worker_init_fn": _one_thread} if workers else {}
+    # Spawned, not forked: a fork of a process whose OpenMP threads have run may never wake up.
+    ahead = {"prefetch_factor": 4, "worker_init_fn": _one_thread, "multiprocessing_context": "spawn"}
+    options = ahead if workers else {}
     own = torch.Generator()  # or a loader, as it starts, would draw from the one that dropout draws from
     return DataLoader(
         _Numbered(batches, tensors),

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from cstm.cli import main
-from cstm.errors import DatasetError
+from cstm.data.sprites.write import SpriteOptions, write_sprites
 from cstm.models.checkpoint import load_checkpoint, read_metadata, read_tokenizer, save_checkpoint
 from cstm.training.ablate import ROWS, to_markdown
 
@@ -90,13 +90,21 @@ def test_resuming_another_network_is_refused(trained, capsys):
     assert "another network" in capsys.readouterr().err
 
 
-def test_an_error_in_a_worker_is_one_line(tmp_path, monkeypatch, capsys):
-    def broken(*_):
-        raise DatasetError("clip 7 is broken; fetch it again")
-
-    monkeypatch.setattr("cstm.training.batches.SpriteBatches.__getitem__", broken)
-    assert main(["train", str(tmp_path / "run"), *QUICK, "--workers", "1"]) == 2
-    assert capsys.readouterr().err.strip().endswith("error: clip 7 is broken; fetch it again")
+def test_an_error_in_a_worker_is_one_line(tmp_path, capsys):
+    root = write_sprites(tmp_path / "set", SpriteOptions(clips=4, size=64))
+    table = root / "Release" / "videoset.csv"
+    rows = list(csv.reader(table.open()))
+    for row in rows[:2]:
+        row[-1] = "0"  # two for training
+    table.write_text("".join(",".join(row) + "\n" for row in rows))
+    for row in rows[:2]:
+        (root / "Release" / "clips320H" / f"{row[0]}.mp4").write_bytes(b"broken")
+    words = ["train", str(tmp_path / "run"), *QUICK, "--streams", "spatial", "--data", str(root), "--workers", "1"]
+    assert main(words) == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert ".mp4" in last
+    assert "Traceback" not in last
 
 
 def test_two_processes_train_one_network(tmp_path):

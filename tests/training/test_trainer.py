@@ -74,9 +74,9 @@ def test_what_is_saved_is_a_trained_checkpoint_with_its_options(make):
 
 
 def test_it_learns_a_few_clips_by_heart(make, tmp_path):
-    make("run", steps=120, check=60, rate=3e-3, ema=0.9, warmup=10)()
+    make("run", steps=60, check=30, rate=3e-3, ema=0.9, warmup=10)()
     rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
-    assert float(rows[-1]["loss"]) < 0.5 * float(rows[0]["loss"])
+    assert float(rows[-1]["loss"]) < 0.6 * float(rows[0]["loss"])
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(make, tmp_path, monkeypatch):
