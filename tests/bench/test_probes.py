@@ -116,7 +116,7 @@ def test_shuffling_keeps_the_target_and_the_set_of_frames(frames):
 
 
 def test_the_command_line_prints_and_writes_the_figures(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(probes, "open_predictor", lambda *_: nullcontext(Fake(right)))
+    monkeypatch.setattr(probes, "predictor_of", lambda *_: nullcontext(Fake(right)))
     parser = argparse.ArgumentParser()
     probes.add_arguments(parser)
     file = tmp_path / "new" / "figures.json"
