@@ -19,10 +19,15 @@ MIRRORED = {"left": "right", "right": "left", "leftmost": "rightmost", "rightmos
 
 
 class SpriteBatches:
-    """Batch n of sprite clips, with up to two sentences each; nothing is read from or written to the disk."""
+    """Batch n of sprite clips, with up to two sentences each; nothing is read from or written to the disk.
 
-    def __init__(self, seed: int, batch: int, size: int, frames: int, split: str = "train"):
+    actions: share of the clips that are drawn to have two actors whose sentences differ in the action alone, besides
+    those that happen to: what has to be watched is learnt last.
+    """
+
+    def __init__(self, seed: int, batch: int, size: int, frames: int, split: str = "train", actions: float = 0.0):
         self.seed, self.batch, self.size, self.frames, self.split = seed, batch, size, frames, split
+        self.actions = actions
 
     def __getitem__(self, number: int) -> list[Sample]:
         from cstm.data.sprites.dataset import stream
@@ -30,7 +35,8 @@ class SpriteBatches:
         samples: list[Sample] = []
         clip = number * self.batch  # a clip has at least one sentence, so batches never share clips
         while len(samples) < self.batch:
-            samples += stream(self.split, self.seed, clip, self.size, self.frames, SENTENCES_A_CLIP)
+            kind = "action" if np.random.default_rng([self.seed, 2, clip]).random() < self.actions else None
+            samples += stream(self.split, self.seed, clip, self.size, self.frames, SENTENCES_A_CLIP, kind)
             clip += 1
         return samples[: self.batch]
 

@@ -23,7 +23,7 @@ class TrainOptions:
     precision: "fp32", "bf16" or "fp16" (GPU only). processes: that train together, each on a GPU or, on
     the CPU, with `threads` threads; workers: processes that make samples for each of them.
     check: updates between validations and checkpoints. held_out: samples to validate on. window: of clips from
-    disk, see `data.window`.
+    disk, see `data.window`. actions: share of the sprite clips drawn to differ in the action alone, see `batches`.
     """
 
     data: str = "sprites"
@@ -44,6 +44,7 @@ class TrainOptions:
     check: int = 500
     held_out: int = 64
     window: str = "centred"
+    actions: float = 0.3
     seed: int = 0
 
     def __post_init__(self):
@@ -62,6 +63,7 @@ class TrainOptions:
             )
             >= 0,
             "ema must be at least 0 and below 1": 0 <= self.ema < 1,
+            "actions must be between 0 and 1": 0 <= self.actions <= 1,
         }
         broken = [rule for rule, holds in rules.items() if not holds]
         if broken:

@@ -150,7 +150,7 @@ def sources(options: TrainOptions, config: CSTMConfig, reader: SentenceReader):
     share = options.batch // options.processes
     if options.data == SPRITES:
         held_out = SpriteBatches(options.seed + HELD_OUT_SEED, options.batch, config.size, config.frames, "test")
-        return SpriteBatches(options.seed, share, config.size, config.frames), held_out
+        return SpriteBatches(options.seed, share, config.size, config.frames, actions=options.actions), held_out
     train, test = (open_dataset(options.data, split, config, options.window) for split in ("train", "test"))
     for sentence in {reference.sentence for dataset in (train, test) for reference in dataset.references}:
         reader(sentence)
