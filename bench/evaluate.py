@@ -213,7 +213,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `predictor_of`."""
     parser.add_argument("model", type=Path, metavar="BUNDLE|CHECKPOINT", help="a bundle's folder, .safetensors or .pth")
     parser.add_argument("--backend", metavar="B", help="a bundle's, see cstm doctor (default: auto)")
-    parser.add_argument("--precision", metavar="P", help="a bundle's: fp32, fp16 or bf16 (default: the backend's)")
+    parser.add_argument("--precision", metavar="P", help="a bundle's: fp32, fp16, bf16, int8 (default: the backend's)")
     parser.add_argument("--glove", type=Path, metavar="F", help="GloVe's text file, for a checkpoint that reads it")
     parser.add_argument("--tokenizer", type=Path, metavar="F", help="tokenizer.json, for a checkpoint that holds none")
 

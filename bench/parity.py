@@ -15,11 +15,10 @@ from cstm.runtime.backends import Backend, backend, runnable
 from cstm.runtime.bundle import Bundle
 from cstm.runtime.chain import Chain
 from cstm.runtime.postprocess import masks, probabilities
-from cstm.runtime.tolerance import Difference
+from cstm.runtime.tolerance import MASK_IOU, Difference, mask_iou
 
 CHAIN = "whole chain"
 SAMPLES = 3
-MASK_IOU = {"fp32": 0.999, "fp16": 0.99, "bf16": 0.95}  # BF16 keeps 8 bits: edges of small masks move
 
 
 @dataclass(frozen=True)
@@ -70,17 +69,15 @@ def _compare(bundle: Bundle, found: Backend, precision: str, samples, inputs, ou
         expected = outputs[next(reversed(outputs))][MASK_LOGITS]
         actual = chain(samples)
     difference = Difference.between(actual, expected)
-    iou = mask_iou(actual, expected, bundle.config.mask_rule) if np.isfinite(actual).all() else 0.0
+    iou = lowest_iou(actual, expected, bundle.config.mask_rule) if np.isfinite(actual).all() else 0.0
     passed = difference.within(precision, strict=True) and (iou >= MASK_IOU[precision] or not bundle.trained)
     yield ParityRow(found.name, precision, CHAIN, difference, iou, passed)
 
 
-def mask_iou(actual: np.ndarray, expected: np.ndarray, rule: str) -> float:
-    """The lowest intersection over union, over a batch of logits [B,1,R,R], of the masks they give. Both empty is 1."""
+def lowest_iou(actual: np.ndarray, expected: np.ndarray, rule: str) -> float:
+    """The lowest intersection over union, over a batch of logits [B,1,R,R], of the masks they give."""
     size = actual.shape[-2:]
-    ours, theirs = (masks(probabilities(logits), size, rule) for logits in (actual, expected))
-    union = (ours | theirs).sum((1, 2))
-    return float(np.where(union, (ours & theirs).sum((1, 2)) / np.maximum(union, 1), 1.0).min())
+    return float(mask_iou(*(masks(probabilities(logits), size, rule) for logits in (actual, expected))).min())
 
 
 def table(rows: list[ParityRow]) -> Table:

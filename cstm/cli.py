@@ -19,6 +19,8 @@ DEFAULT_BUNDLE = Path("build/tiny")
 # Commands that bring their own arguments: the module, loaded when its command is called, and what it does.
 COMMANDS = {
     "build": ("cstm.export.build_engines", "make a bundle from a checkpoint"),
+    "calibrate": ("cstm.calibration.command", "measure a bundle's ranges and audit them against FP16's limits"),
+    "plan": ("cstm.calibration.planner", "find the fastest INT8 plan that keeps the masks"),
     "train": ("cstm.training.train", "train a network on sprites, A2D or J-HMDB Sentences"),
     "ablate": ("cstm.training.ablate", "train and compare the supplement's ablations"),
     "eval": ("cstm.bench.evaluate", "precision, mAP and IoU of a bundle or checkpoint on a dataset"),
@@ -55,7 +57,7 @@ def _parser(called: list[str]) -> argparse.ArgumentParser:
     segment.add_argument("--masks", type=Path, metavar="F", help="masks as JSON with COCO run lengths")
     segment.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE, help=f"default: {DEFAULT_BUNDLE}")
     segment.add_argument("--backend", default="auto", help="see cstm doctor (default: auto)")
-    segment.add_argument("--precision", help="fp32, fp16 or bf16 (default: the backend's)")
+    segment.add_argument("--precision", help="fp32, fp16, bf16 or int8 (default: the backend's)")
 
     for name, (module, purpose) in COMMANDS.items():
         command = commands.add_parser(name, help=purpose, description=purpose.capitalize() + ".")

@@ -43,3 +43,7 @@ class ContractError(CSTMError):
 
 class ParityError(CSTMError):
     """Results that differ from the PyTorch reference by more than the tolerance."""
+
+
+class CalibrationError(CSTMError):
+    """Calibration data that cannot show a network's ranges, or ranges that cannot be represented."""

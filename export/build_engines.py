@@ -8,9 +8,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from cstm.calibration.arguments import add_calibration_arguments, calibration_options
 from cstm.console import run_command
 from cstm.errors import RequestError
 from cstm.models.config import PRESETS
+
+PRECISIONS = ("fp32", "fp16", "int8")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,16 +23,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--preset", choices=PRESETS, help="instead, a network with random weights")
     parser.add_argument("--output", type=Path, help="the bundle's folder; default build/<preset>")
-    parser.add_argument("--precision", nargs="+", choices=("fp32", "fp16"), default=["fp32", "fp16"])
+    parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=["fp32", "fp16"])
     parser.add_argument("--backend", choices=("auto", "tensorrt", "tensorrt_rtx", "none"), default="auto")
     parser.add_argument("--max-batch", type=int, default=4, metavar="N", help="most sentences in one inference")
     parser.add_argument("--glove", type=Path, help="GloVe's text file, for a checkpoint whose text encoder is the GRU")
     parser.add_argument("--tokenizer", type=Path, help="a tokenizer.json, for a checkpoint with a tokenizer of its own")
+    add_calibration_arguments(parser)
+    parser.add_argument("--plan", type=Path, metavar="F", help="which blocks are INT8, from cstm plan (default: all)")
+    parser.add_argument(
+        "--max-miou-drop", type=float, metavar="X", help="fail above it (default: FP16 0.001, INT8 0.005)"
+    )
     parser.add_argument("--force", action="store_true", help="redo every step")
 
 
 def run(arguments: argparse.Namespace, console: Console | None = None) -> int:
     """Build as the command line says, and print the bundle's path; 0."""
+    from cstm.calibration.plan import PrecisionPlan
     from cstm.export.builder import BuildBundle, BuildOptions
     from cstm.export.sources import Source
 
@@ -39,10 +48,13 @@ def run(arguments: argparse.Namespace, console: Console | None = None) -> int:
     options = BuildOptions(
         source=source,
         output=(arguments.output or Path("build") / source.preset_name()).resolve(),
-        precisions=tuple(p for p in ("fp32", "fp16") if p in arguments.precision),
+        precisions=tuple(p for p in PRECISIONS if p in arguments.precision),
         backend=arguments.backend,
         max_batch=arguments.max_batch,
         force=arguments.force,
+        calibration=calibration_options(arguments),
+        plan=PrecisionPlan.read(arguments.plan) if arguments.plan else None,
+        max_drop=arguments.max_miou_drop,
     )
     print(BuildBundle(options, console)())
     return 0

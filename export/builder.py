@@ -1,9 +1,9 @@
-"""A checkpoint -> a bundle: ONNX per component, FP16, engines, each verified."""
+"""A checkpoint -> a bundle: ONNX per component, FP16, INT8, engines, each verified."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -11,7 +11,12 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from cstm.calibration.accuracy import MaskAccuracy
 from cstm.calibration.inputs import component_inputs, real_samples
+from cstm.calibration.plan import PrecisionPlan
+from cstm.calibration.qdq import FORMS
+from cstm.calibration.quantiser import Quantiser
+from cstm.calibration.samples import CalibrationOptions
 from cstm.console import make_console
 from cstm.data.demo import DEMO_SENTENCES, DEMO_VIDEO
 from cstm.errors import CSTMError, ParityError
@@ -37,7 +42,11 @@ SAMPLES = 3
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What to build. backend: "auto", "tensorrt", "tensorrt_rtx", or "none" for ONNX alone."""
+    """What to build. backend: "auto", "tensorrt", "tensorrt_rtx", or "none" for ONNX alone.
+
+    calibration: what INT8's ranges are measured on. plan: which blocks are INT8 (None: all that can be). max_drop: of
+    mean IoU against FP32, above which the build fails (None: each precision's own, see `calibration.accuracy`).
+    """
 
     source: sources.Source
     output: Path
@@ -45,6 +54,9 @@ class BuildOptions:
     backend: str = "auto"
     max_batch: int = 4
     force: bool = False
+    calibration: CalibrationOptions = CalibrationOptions()
+    plan: PrecisionPlan | None = None
+    max_drop: float | None = None
 
 
 class BuildBundle:
@@ -70,7 +82,7 @@ class BuildBundle:
         self.config, self.provenance = read_metadata(self.folder / CHECKPOINT)
         self.components = contract(self.config)
         with self._progress() as self.progress:
-            self.task = self.progress.add_task("", total=2 + len(self.components) * self._columns())
+            self.task = self.progress.add_task("", total=3 + len(self.components) * self._columns())
             self._make_text_files()
             self._make_samples()
             for name in self.components:
@@ -78,7 +90,12 @@ class BuildBundle:
             if "fp16" in self.options.precisions:
                 for name in self.components:
                     self._make_fp16(name)
+            if "int8" in self.options.precisions:
+                self.plan.check(self.fp32_models)
+                for name in self.components:
+                    self._make_int8(name)
             parity = [self._check_chain(precision) for precision in self.options.precisions]
+            accuracy = self._check_accuracy()
             self._forget_reference()
             built = [self._make_engine(p, n) for p in self.options.precisions for n in self.components if self.module]
         manifest = publish.manifest(
@@ -91,6 +108,9 @@ class BuildBundle:
             engines=built,
             built=self.rows,
             parity=parity,
+            accuracy=accuracy,
+            plan=self.plan.to_dict() if "int8" in self.options.precisions else None,
+            calibration=asdict(self.options.calibration) if "int8" in self.options.precisions else None,
         )
         publish.publish(self.folder, self.files, manifest, self.options.output)
         make_console().print(publish.table(self.rows))
@@ -117,11 +137,13 @@ class BuildBundle:
 
     def _forget_reference(self) -> None:
         """Engines need their memory for themselves."""
-        for name in ("reference", "samples", "component_samples"):
+        for name in ("reference", "samples", "component_samples", "quantiser"):
             self.__dict__.pop(name, None)
 
     def _columns(self) -> int:
-        return len(self.options.precisions) * (2 if self.module else 1) + ("fp32" not in self.options.precisions)
+        int8_engines = "int8" in self.options.precisions and self.module is not None
+        extra = ("fp32" not in self.options.precisions) + int8_engines
+        return len(self.options.precisions) * (2 if self.module else 1) + extra
 
     def _progress(self) -> Progress:
         columns = (SpinnerColumn(), TextColumn("{task.description:34}"), BarColumn(), MofNCompleteColumn())
@@ -160,9 +182,7 @@ class BuildBundle:
         self._shown_step("real inputs", "samples", inputs, ["samples.npz", GOLDEN], self._write_samples)
 
     def _write_samples(self) -> None:
-        vectors = np.load(self.folder / WORD_VECTORS_FILE) if self.config.text == "gru" else None
-        reader = SentenceReader(self.config, self.folder / TOKENIZER, vectors)
-        samples = real_samples(self.config, reader, DEMO_VIDEO, list(DEMO_SENTENCES), SAMPLES)
+        samples = real_samples(self.config, self.reader, DEMO_VIDEO, list(DEMO_SENTENCES), SAMPLES)
         golden = {spec.name: samples[spec.name][:1] for spec in chain_inputs(self.config)}
         golden[MASK_LOGITS] = self.reference(golden)
         for name, arrays in (("samples.npz", samples), (GOLDEN, golden)):
@@ -200,6 +220,60 @@ class BuildBundle:
         path = self.folder / file
         convert_to_fp16(self.folder / source, real, path)
         return self._verified(path, lambda: verify_values(path, component, session, "fp16", real))
+
+    @cached_property
+    def fp32_models(self) -> dict[str, Path]:
+        """The FP32 ONNX of every component."""
+        return {name: self.folder / onnx_file(name, "fp32") for name in self.components}
+
+    @cached_property
+    def reader(self) -> SentenceReader:
+        """The reader of sentences."""
+        vectors = np.load(self.folder / WORD_VECTORS_FILE) if self.config.text == "gru" else None
+        return SentenceReader(self.config, self.folder / TOKENIZER, vectors)
+
+    @cached_property
+    def quantiser(self) -> Quantiser:
+        """Writes INT8 models; measures ranges on first use."""
+        total = self.options.calibration.samples
+        report = lambda done: self.progress.update(self.task, description=f"ranges, sample {done} of {total}")  # noqa: E731
+        return Quantiser(self.config, self.fp32_models, self.reader, self.options.calibration, report)
+
+    @cached_property
+    def plan(self) -> PrecisionPlan:
+        """Which blocks are INT8."""
+        return self.options.plan or PrecisionPlan.everything(self.fp32_models)
+
+    def _make_int8(self, name: str) -> None:
+        blocks = self.plan.int8.get(name, ())
+        sources = {n: self.steps.digest(onnx_file(n, "fp32")) for n in self.components}
+        inputs = {"onnx": sources, "calibration": asdict(self.options.calibration), "blocks": list(blocks)}
+        for form in ("cpu", "tensorrt") if self.module else ("cpu",):
+            file = onnx_file(name, FORMS[form].precision)
+            write = lambda form=form, file=file: self._write_int8(name, blocks, form, file)  # noqa: E731
+            info = self._shown_step(f"{name} to INT8 ({form})", file, inputs, [file], write)
+            self._add_row(name, FORMS[form].precision, "onnx", file, info | {"macs": self.macs[name]})
+
+    def _write_int8(self, name: str, blocks, form: str, file: str) -> dict:
+        component, session, real = self.components[name], self.reference.sessions[name], self.component_samples[name]
+        path = self.folder / file
+        made = self.quantiser.write(name, blocks, form, path)
+        return self._verified(path, lambda: verify_values(path, component, session, "int8", real)) | made
+
+    def _check_accuracy(self) -> list[dict]:
+        """Masks of every precision on held-out clips; CSTMError where one costs more than the budget."""
+        judged = [p for p in self.options.precisions if p != "fp32"]
+        check = MaskAccuracy(self.config, self.provenance, self.reader, self.options.calibration.data)
+        models = {p: {n: self.folder / onnx_file(n, p) for n in self.components} for p in ("fp32", *judged)}
+        digests = {p: {n: self.steps.digest(onnx_file(n, p)) for n in self.components} for p in models}
+        info = self._shown_step(
+            "masks on held-out clips",
+            "accuracy",
+            {"models": digests, "data": self.options.calibration.data, "max_drop": self.options.max_drop},
+            [],
+            lambda: {"rows": check(models, self.options.max_drop, lambda: (self.quantiser, self.plan))},
+        )
+        return info["rows"]
 
     def _verified(self, path: Path, compare: Callable[[], Difference]) -> dict:
         """Facts about a model that passed its checks; a model that did not is removed."""
@@ -239,7 +313,8 @@ class BuildBundle:
         return {"backend": "onnxruntime", "precision": precision, **info}
 
     def _make_engine(self, precision: str, name: str) -> dict:
-        source, file = onnx_file(name, precision), engine_file(name, precision, self.module)
+        made_from = FORMS["tensorrt"].precision if precision == "int8" else precision
+        source, file = onnx_file(name, made_from), engine_file(name, precision, self.module)
         made_by = engines.origin(self.module)
         options = engines.EngineOptions(self.module, self.options.max_batch)
         build = engines.BuildEngine(

@@ -50,7 +50,7 @@ class Segmenter:
 
     bundle: a bundle's folder. backend: "auto", or a name of `cstm doctor`'s list, which then works or raises; what was
     chosen and why is logged.
-    precision: "fp32", "fp16" or "bf16"; None takes the backend's default.
+    precision: "fp32", "fp16", "bf16" or "int8"; None takes the backend's default.
 
     On loading, the chain's answer to the bundle's recorded input is compared with the recorded one: ParityError when
     they differ. Also BundleError, EngineError, MissingDependencyError. Warns (UntrainedWarning) of random weights.

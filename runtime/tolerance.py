@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 ABSOLUTE = {"fp32": 1e-4}
-RELATIVE = {"fp16": 1e-2, "bf16": 1e-2}
+RELATIVE = {"fp16": 1e-2, "bf16": 1e-2, "int8": 0.15}
+# Lowest IoU of masks: BF16 keeps 8 bits, INT8 has 256 steps, and the edges of small masks move.
+MASK_IOU = {"fp32": 0.999, "fp16": 0.99, "bf16": 0.95, "int8": 0.8}
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Difference:
         return cls(float(np.abs(gap).max()), float(np.linalg.norm(gap)) / max(norm, 1e-30), scale)
 
     def within(self, precision: str, strict: bool = False) -> bool:
-        """FP32: absolute to 1e-4, FP16 and BF16: relative to 1e-2.
+        """FP32: absolute to 1e-4, FP16 and BF16: relative to 1e-2, INT8: to 0.15 (what it may cost is judged by IoU).
 
         strict: for the chain's logits. Otherwise FP32's bound grows with `scale` above one, as components are also
         compared on random inputs that no network would make.
@@ -51,3 +53,9 @@ class Difference:
         """The largest figure of each kind; absolute differences are compared in units of their tolerance's scale."""
         largest = max(differences, key=lambda d: d.absolute / max(1.0, d.scale))
         return Difference(largest.absolute, max(d.relative for d in differences), largest.scale)
+
+
+def mask_iou(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """Intersection over union of masks bool [n,H,W], float64 [n]; 1 where both are empty."""
+    union = (ours | theirs).sum((1, 2))
+    return np.where(union > 0, (ours & theirs).sum((1, 2)) / np.maximum(union, 1), 1.0)

@@ -74,7 +74,9 @@ class OnnxRuntimeBackend(Backend):
 
     def precisions(self, bundle: Bundle) -> tuple[str, ...]:
         """As Backend.precisions."""
-        offered = [p for p in ("fp32", "fp16") if p in bundle.precisions]
+        # INT8 models are in the CPU's form, see `calibration.qdq`.
+        known = ("fp32", "fp16", "int8") if self.name == "onnxruntime" else ("fp32", "fp16")
+        offered = [p for p in known if p in bundle.precisions]
         if self.name == "onnxruntime-tensorrt":
             # Its provider cannot turn TF32 off, so what it would give is no FP32.
             return tuple(p for p in offered if p == "fp16")

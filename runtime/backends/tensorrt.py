@@ -232,7 +232,7 @@ class TensorRTBackend(Backend):
 
     def precisions(self, bundle: Bundle) -> tuple[str, ...]:
         """As Backend.precisions."""
-        return tuple(p for p in ("fp16", "fp32") if bundle.engines(self.name, p))
+        return tuple(p for p in ("fp16", "fp32", "int8") if bundle.engines(self.name, p))
 
     def open_component(self, bundle: Bundle, component: str, precision: str) -> Session:
         """As Backend.open_component."""

@@ -7,7 +7,7 @@ import pytest
 
 from cstm.bench import latency as bench
 from cstm.bench.memory import peak_memory
-from cstm.bench.parity import mask_iou
+from cstm.bench.parity import lowest_iou
 from cstm.errors import EngineError
 from cstm.runtime.bundle import Bundle
 
@@ -43,13 +43,13 @@ def test_bad_requests_are_one_line(bundle_path, tmp_path):
         assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
 
 
-def test_mask_iou_by_hand():
+def test_lowest_iou_by_hand():
     import numpy as np
 
     ours, theirs = (np.full((1, 1, 4, 4), -9, np.float32) for _ in range(2))
     ours[..., :2, :] = 9
     theirs[..., 1:3, :] = 9
-    assert mask_iou(ours, theirs, "probability") == pytest.approx(4 / 12)
+    assert lowest_iou(ours, theirs, "probability") == pytest.approx(4 / 12)
     nothing = np.full((1, 1, 4, 4), -9, np.float32)
-    assert mask_iou(nothing, nothing, "probability") == 1
-    assert json.dumps(mask_iou(ours, ours, "half_max")) == "1.0"
+    assert lowest_iou(nothing, nothing, "probability") == 1
+    assert json.dumps(lowest_iou(ours, ours, "half_max")) == "1.0"

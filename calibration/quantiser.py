@@ -1,0 +1,72 @@
+"""INT8 models of a network's components, for any choice of blocks."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Collection
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from cstm.calibration.inputs import component_inputs
+from cstm.calibration.qdq import FORMS, quantise
+from cstm.calibration.ranges import MeasureRanges, Ranges
+from cstm.calibration.samples import CalibrationOptions, calibration_inputs
+from cstm.export.half import convert_to_fp16
+from cstm.files import atomic_path
+from cstm.models.config import CSTMConfig
+from cstm.models.contract import contract
+from cstm.runtime.backends.onnxruntime import OnnxRuntimeSession
+from cstm.runtime.chain import Chain
+from cstm.runtime.text import SentenceReader
+
+
+class Quantiser:
+    """Configured here; measures the network's ranges once, on first use.
+
+    models: FP32 ONNX by component. report: called with the number of calibration samples done.
+    """
+
+    def __init__(
+        self,
+        config: CSTMConfig,
+        models: dict[str, Path],
+        reader: SentenceReader,
+        options: CalibrationOptions,
+        report: Callable[[int], None] | None = None,
+    ):
+        self.config, self.models, self.reader, self.options, self.report = config, models, reader, options, report
+
+    @cached_property
+    def inputs(self) -> dict[str, np.ndarray]:
+        """The calibration samples as the chain's inputs."""
+        return calibration_inputs(self.options, self.config, self.reader)
+
+    @cached_property
+    def ranges(self) -> Ranges:
+        """Of every activation."""
+        return MeasureRanges(self.config, self.models, self.inputs, self.options)(self.report)
+
+    @cached_property
+    def component_samples(self) -> dict[str, dict[str, np.ndarray]]:
+        """One sample as every component's inputs."""
+        one = {name: array[:1] for name, array in self.inputs.items()}
+        components = contract(self.config)
+        with Chain(self.config, {n: OnnxRuntimeSession(c, self.models[n]) for n, c in components.items()}) as chain:
+            return dict(component_inputs(chain, one))
+
+    def write(self, name: str, blocks: Collection[str], form: str, target: Path) -> dict:
+        """Write component `name` with `blocks` in INT8, in a form of `qdq.FORMS`; {"quantised": convolutions}.
+
+        Where there are none: the FP32 model itself, or for TensorRT, whose engines have FP16 around INT8, FP16.
+        """
+        source, samples = self.models[name], self.component_samples[name]
+        if blocks:
+            return quantise(source, self.ranges[name], blocks, samples, form, target)
+        if FORMS[form].rest == "fp16":
+            convert_to_fp16(source, samples, target)
+        else:
+            with atomic_path(target) as temporary:
+                shutil.copyfile(source, temporary)
+        return {"quantised": 0}
