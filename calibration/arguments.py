@@ -23,10 +23,17 @@ def add_calibration_arguments(parser: argparse.ArgumentParser) -> None:
         default=defaults.percentile,
         help=f"of magnitudes kept; default: {defaults.percentile}",
     )
-    group.add_argument("--few", action="store_true", help="allow fewer than 32 samples")
+    group.add_argument("--force-few", action="store_true", help="allow fewer than 32 samples")
 
 
 def calibration_options(arguments: argparse.Namespace) -> CalibrationOptions:
     """The options that a command line with `add_calibration_arguments` gave."""
-    given = (arguments.data, arguments.samples, arguments.seed, arguments.method, arguments.percentile, arguments.few)
+    given = (
+        arguments.data,
+        arguments.samples,
+        arguments.seed,
+        arguments.method,
+        arguments.percentile,
+        arguments.force_few,
+    )
     return CalibrationOptions(*given)

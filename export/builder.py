@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -54,7 +54,7 @@ class BuildOptions:
     backend: str = "auto"
     max_batch: int = 4
     force: bool = False
-    calibration: CalibrationOptions = CalibrationOptions()
+    calibration: CalibrationOptions = field(default_factory=CalibrationOptions)
     plan: PrecisionPlan | None = None
     max_drop: float | None = None
 
