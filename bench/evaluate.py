@@ -27,7 +27,7 @@ from cstm.models.contract import CLIP, FRAME
 from cstm.runtime.bundle import TOKENIZER, WORD_VECTORS_FILE
 from cstm.runtime.postprocess import masks, probabilities, scores
 from cstm.runtime.segmenter import Segmenter, UntrainedWarning
-from cstm.runtime.text import SentenceReader
+from cstm.runtime.text import SentenceReader, stack
 
 CHECKPOINTS = (".safetensors", ".pth", ".pt", ".tar")
 BATCH = 8
@@ -45,8 +45,7 @@ class Predictor(ABC):
 
         QueryError when a sentence cannot be read.
         """
-        queries = [self.reader(sentence).inputs for sentence in sentences]
-        return self.mask_logits(clips, {name: np.concatenate([q[name] for q in queries]) for name in queries[0]})
+        return self.mask_logits(clips, stack([self.reader(sentence) for sentence in sentences]))
 
     @abstractmethod
     def mask_logits(self, clips: np.ndarray, text: dict[str, np.ndarray]) -> np.ndarray:
@@ -73,11 +72,13 @@ class ModelPredictor(Predictor):
         """As Predictor.mask_logits."""
         import torch
 
+        from cstm.models.text import text_argument
+
         device = next(self.model.parameters()).device
         with torch.inference_mode():
             video = torch.from_numpy(clips).to(device).float() / 255
-            words = [torch.from_numpy(array).to(device) for array in text.values()]
-            response = self.model.response_maps(video, words[0] if self.config.text == "gru" else words)[-1]
+            words = text_argument([torch.from_numpy(array).to(device) for array in text.values()])
+            response = self.model.response_maps(video, words)[-1]
         return response[:, None].float().cpu().numpy()
 
 

@@ -18,11 +18,10 @@ import numpy as np
 from cstm.errors import RequestError
 from cstm.files import atomic_path
 from cstm.models.config import STAGES
-from cstm.models.contract import TOKEN_IDS, TOKEN_MASK
 from cstm.runtime.bundle import CHECKPOINT, Bundle
 from cstm.runtime.postprocess import masks, probabilities
 from cstm.runtime.preprocess import clip_windows
-from cstm.runtime.text import UNKNOWN, WORD_SPLIT, Query, SentenceReader
+from cstm.runtime.text import Query, SentenceReader
 from cstm.runtime.video import Frame, open_video
 
 if TYPE_CHECKING:
@@ -89,9 +88,8 @@ def explain(model: CSTM, reader: SentenceReader, window: Window, sentence: str) 
             if encoder.cmam:
                 pairs = [_attended(cmam, *given[cmam]) for cmam in encoder.cmam]
                 words[stream], gates[stream] = np.stack([p for p, _ in pairs]), tuple(g for _, g in pairs)
-    tokens = _tokens(reader, query)
     found = (selection, channels, responses, words, gates)
-    return Explanation(sentence, model.trained, tokens, frame.index, frame.image, mask, *found)
+    return Explanation(sentence, model.trained, query.tokens, frame.index, frame.image, mask, *found)
 
 
 def find_masks(model: CSTM, reader: SentenceReader, window: Window, sentences: list[str]) -> np.ndarray:
@@ -172,9 +170,11 @@ def _mask(model: CSTM, window: Window, query: Query) -> np.ndarray:
     """bool [H,W]."""
     import torch
 
+    from cstm.models.text import text_argument
+
     frame, _, clip = window
-    text = tuple(torch.from_numpy(array) for array in query.inputs.values())
-    logits = model(torch.from_numpy(clip)[None].float() / 255, text if len(text) > 1 else text[0])[-1]
+    text = text_argument([torch.from_numpy(array) for array in query.inputs.values()])
+    logits = model(torch.from_numpy(clip)[None].float() / 255, text)[-1]
     return masks(probabilities(logits[:, None].numpy()), frame.image.shape[:2], model.config.mask_rule)[0]
 
 
@@ -187,12 +187,3 @@ def _attended(cmam, x, words) -> tuple[np.ndarray, np.ndarray]:
     """Word weights [N] and gates [C] of one CMAM, given its inputs."""
     weights = cmam.word_weights(cmam.mixed(x), words)
     return weights[0].numpy(), cmam.channel_gate(weights, words)[0].numpy()
-
-
-def _tokens(reader: SentenceReader, query: Query) -> tuple[str, ...]:
-    """The tokens of a query, without padding; what the network does not know as it reads it, [UNK]."""
-    if TOKEN_IDS in query.inputs:
-        return tuple(reader.tokenizer.id_to_token(i) for i in query.inputs[TOKEN_IDS][query.inputs[TOKEN_MASK] > 0])
-    words = [word.lower() for word in WORD_SPLIT.split(query.sentence.strip()) if word.strip()]
-    words = words[:-1] if words[-1] == "." else words
-    return tuple(word if reader.tokenizer.token_to_id(word) else UNKNOWN for word in words)

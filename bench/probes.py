@@ -8,7 +8,6 @@ worse when the frames around the target come in another order.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from cstm.console import make_console
 from cstm.data.sprites.dataset import clip_times, make_clip
 from cstm.data.sprites.scene import ROLES
 from cstm.errors import RequestError
-from cstm.files import atomic_path
+from cstm.files import write_json
 from cstm.runtime.postprocess import probabilities
 
 SEED = 77  # unlike the evaluation's and the training's
@@ -126,6 +125,5 @@ def run(arguments: argparse.Namespace) -> int:
             shown.add_row(probe, name.replace("_", " "), f"{value:.3f}" if isinstance(value, float) else str(value))
     make_console().print(shown)
     if arguments.json:
-        with atomic_path(arguments.json) as temporary:
-            temporary.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        write_json(arguments.json, figures)
     return 0

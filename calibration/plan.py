@@ -10,7 +10,7 @@ import onnx
 
 from cstm.calibration.blocks import convolutions
 from cstm.errors import RequestError
-from cstm.files import atomic_path
+from cstm.files import write_json
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,7 @@ class PrecisionPlan:
 
     def write(self, path: Path) -> None:
         """As JSON, atomically."""
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+        write_json(path, self.to_dict())
 
     def to_dict(self) -> dict:
         """Fields as JSON can hold them."""

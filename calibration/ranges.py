@@ -14,7 +14,7 @@ import onnx
 from cstm.calibration.samples import CalibrationOptions
 from cstm.data.index import cache_folder
 from cstm.errors import CalibrationError
-from cstm.files import atomic_path, sha256
+from cstm.files import sha256, write_json
 from cstm.models.config import CSTMConfig
 from cstm.models.contract import Component, contract
 
@@ -196,8 +196,7 @@ def _add(statistics: dict[str, Statistics], arrays: dict[str, np.ndarray], compo
 def write_ranges(ranges: Ranges, path: Path) -> None:
     """As JSON, atomically."""
     plain = {name: {tensor: asdict(r) for tensor, r in tensors.items()} for name, tensors in ranges.items()}
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(plain), encoding="utf-8")
+    write_json(path, plain)
 
 
 def read_ranges(path: Path) -> Ranges:

@@ -11,7 +11,7 @@ from cstm.data.sample import Sample
 from cstm.errors import CalibrationError, RequestError
 from cstm.models.config import CSTMConfig
 from cstm.models.contract import CLIP, FRAME, chain_inputs, check_arrays
-from cstm.runtime.text import SentenceReader
+from cstm.runtime.text import SentenceReader, stack
 
 METHODS = ("max", "percentile", "entropy")
 LEAST = 32
@@ -68,8 +68,7 @@ def draw_samples(options: CalibrationOptions, config: CSTMConfig, split: str = "
 
 def stack_inputs(samples: list[Sample], config: CSTMConfig, reader: SentenceReader) -> dict[str, np.ndarray]:
     """Samples as the chain's inputs, checked."""
-    queries = [reader(sample.reference.sentence).inputs for sample in samples]
-    text = {name: np.concatenate([query[name] for query in queries]) for name in queries[0]}
+    text = stack([reader(sample.reference.sentence) for sample in samples])
     clips = np.stack([sample.clip for sample in samples])
     arrays = text | {CLIP: clips, FRAME: np.ascontiguousarray(clips[:, :, clips.shape[2] // 2])}
     wanted = chain_inputs(config)

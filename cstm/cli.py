@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import warnings
 from importlib import import_module, metadata
@@ -13,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from cstm.console import fail, make_console, run_command
 from cstm.errors import RequestError
-from cstm.files import atomic_path
+from cstm.files import write_json
 
 DEFAULT_BUNDLE = Path("build/tiny")
 # Commands that bring their own arguments: the module, loaded when its command is called, and what it does.
@@ -120,8 +119,7 @@ def _parity(arguments: argparse.Namespace) -> int:
     for reason in reasons.values():
         print(f"left out {reason}")
     if arguments.json:
-        with atomic_path(arguments.json) as temporary:
-            temporary.write_text(json.dumps(to_json(rows), indent=1), encoding="utf-8")
+        write_json(arguments.json, to_json(rows))
     if not rows:
         raise RequestError("no backend and precision to compare; see cstm doctor")
     failed = sum(not row.passed for row in rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -51,6 +52,12 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_json(path: str | Path, value) -> None:
+    """Write `value` to `path`, atomically. CSTMError as atomic_path's."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
 def sha256(path: str | Path) -> str:

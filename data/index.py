@@ -14,7 +14,7 @@ from rich.progress import track
 
 from cstm.console import make_console
 from cstm.errors import CSTMError
-from cstm.files import atomic_path
+from cstm.files import write_json
 
 
 def read_all(name: str, files: list[Path], read: Callable[[Path], Any]) -> list:
@@ -31,8 +31,8 @@ def read_all(name: str, files: list[Path], read: Callable[[Path], Any]) -> list:
             return kept["answers"]
     console = make_console(stderr=True)
     answers = [read(file) for file in track(files, "Reading annotations", console=console, transient=True)]
-    with suppress(OSError, CSTMError), atomic_path(cache) as temporary:
-        temporary.write_text(json.dumps({"key": key, "answers": answers}), encoding="utf-8")
+    with suppress(OSError, CSTMError):
+        write_json(cache, {"key": key, "answers": answers})
     return answers
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from cstm.files import atomic_path, sha256
+from cstm.files import sha256, write_json
 
 
 class Steps:
@@ -40,8 +40,7 @@ class Steps:
         digests = {output: sha256(self.folder / output) for output in outputs}
         self._done.pop(name, None)
         self._done[name] = {"key": key, "outputs": digests, "info": info}
-        with atomic_path(self._file) as temporary:
-            temporary.write_text(json.dumps(self._done, indent=1), encoding="utf-8")
+        write_json(self._file, self._done)
         self.ran.append(name)
         return info
 

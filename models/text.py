@@ -53,6 +53,11 @@ class TransformerText(nn.Module):
         return words, words.sum(1) / mask.sum(1).clamp(min=1)
 
 
+def text_argument(parts):
+    """What the network takes for a text: the pair of token ids and mask, or the word vectors by themselves."""
+    return tuple(parts) if len(parts) > 1 else parts[0]
+
+
 def text_encoder(config: CSTMConfig) -> nn.Module:
     """The text encoder that `config.text` names."""
     return GRUText(config) if config.text == "gru" else TransformerText(config)

@@ -17,7 +17,7 @@ from cstm.runtime.bundle import Bundle
 from cstm.runtime.chain import Chain
 from cstm.runtime.postprocess import masks, probabilities, scores
 from cstm.runtime.preprocess import clip_windows
-from cstm.runtime.text import Query
+from cstm.runtime.text import Query, stack
 from cstm.runtime.tolerance import Difference
 from cstm.runtime.video import Video, open_video
 
@@ -109,10 +109,7 @@ class Segmenter:
     def _plans(self, queries: list[Query]) -> list[tuple[int, dict]]:
         """Sentences in batches of at most `max_batch`: how many, and their language plan."""
         batches = [queries[i : i + self.bundle.max_batch] for i in range(0, len(queries), self.bundle.max_batch)]
-        return [
-            (len(batch), self.chain.plan({k: np.concatenate([q.inputs[k] for q in batch]) for k in batch[0].inputs}))
-            for batch in batches
-        ]
+        return [(len(batch), self.chain.plan(stack(batch))) for batch in batches]
 
     def _frames(self, video: Video, plans: list[tuple[int, dict]], every: int) -> Iterator[FrameMasks]:
         with video:

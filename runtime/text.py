@@ -19,11 +19,21 @@ UNKNOWN = "[UNK]"
 
 @dataclass(frozen=True)
 class Query:
-    """A sentence as the network reads it. inputs: arrays of batch 1; unknown: words that it has never seen."""
+    """A sentence as the network reads it.
+
+    inputs: arrays of batch 1. tokens: what it was split into, without padding, [UNK] where the network knows none.
+    unknown: words that it has never seen.
+    """
 
     sentence: str
     inputs: dict[str, np.ndarray]
+    tokens: tuple[str, ...]
     unknown: tuple[str, ...]
+
+
+def stack(queries: list[Query]) -> dict[str, np.ndarray]:
+    """The text encoder's inputs for several sentences, one a row."""
+    return {name: np.concatenate([query.inputs[name] for query in queries]) for name in queries[0].inputs}
 
 
 class SentenceReader:
@@ -47,16 +57,17 @@ class SentenceReader:
                 f"sentence {_shown(sentence)} holds no word; describe an actor, such as 'the dog on the left'"
             )
         read = self._word_vectors if self.config.text == "gru" else self._tokens
-        inputs, length, known, unknown = read(sentence)
-        if length > self.config.max_words:
+        inputs, tokens, known, unknown = read(sentence)
+        if len(tokens) > self.config.max_words:
             raise QueryError(
-                f"sentence {_shown(sentence)} has {length} tokens, at most {self.config.max_words} are read; shorten it"
+                f"sentence {_shown(sentence)} has {len(tokens)} tokens, at most {self.config.max_words} are read;"
+                " shorten it"
             )
         if not known:
             raise QueryError(
                 f"no word of sentence {_shown(sentence)} is in the network's vocabulary; write plain English"
             )
-        return Query(sentence, inputs, tuple(unknown))
+        return Query(sentence, inputs, tuple(tokens), tuple(unknown))
 
     def _tokens(self, sentence):
         encoding = self.tokenizer.encode(sentence)
@@ -73,7 +84,7 @@ class SentenceReader:
         ]
         known = [text for token, text in pieces if token != UNKNOWN]
         unknown = [text for token, text in pieces if token == UNKNOWN]
-        return {TOKEN_IDS: ids, TOKEN_MASK: mask}, length, known, unknown
+        return {TOKEN_IDS: ids, TOKEN_MASK: mask}, encoding.tokens, known, unknown
 
     def _word_vectors(self, sentence):
         words = [word.lower() for word in WORD_SPLIT.split(sentence.strip()) if word.strip()]
@@ -84,7 +95,8 @@ class SentenceReader:
         vectors[0, : len(rows)] = self.word_vectors[rows[: self.config.max_words]]
         known = [word for word, row in zip(words, rows, strict=True) if row]
         unknown = [word for word, row in zip(words, rows, strict=True) if not row and re.search(r"\w", word)]
-        return {WORD_VECTORS: vectors}, len(words), known, unknown
+        tokens = [word if row else UNKNOWN for word, row in zip(words, rows, strict=True)]
+        return {WORD_VECTORS: vectors}, tokens, known, unknown
 
 
 def _shown(sentence, most: int = 40) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from cstm.console import make_console
 from cstm.errors import RequestError
-from cstm.files import atomic_path
+from cstm.files import atomic_path, write_json
 from cstm.models.config import PRESETS
+from cstm.training.options import CHECKPOINT, STATE
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,7 @@ def _figures(row: Row, arguments: argparse.Namespace) -> dict:
         return kept["figures"]
     make_console(stderr=True).print(f"[bold]{row.name}")
     figures = _evaluate(_train(row, folder, arguments), arguments)
-    with atomic_path(result) as temporary:
-        temporary.write_text(json.dumps({"asked": asked, "figures": figures}, indent=1), encoding="utf-8")
+    write_json(result, {"asked": asked, "figures": figures})
     return figures
 
 
@@ -97,10 +97,10 @@ def _train(row: Row, folder: Path, arguments: argparse.Namespace) -> Path:
     for name in ("size", "steps", "seed"):
         words += [f"--{name}", str(getattr(arguments, name))]
     words += arguments.train
-    if (folder / "state.pt").is_file():
+    if (folder / STATE).is_file():
         words.append("--resume")
     train.run(parser.parse_args(words))
-    return folder / "checkpoint.safetensors"
+    return folder / CHECKPOINT
 
 
 def _evaluate(checkpoint: Path, arguments: argparse.Namespace) -> dict:

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from cstm.data.sample import Dataset, Sample
 from cstm.errors import CSTMError
-from cstm.runtime.text import SentenceReader
+from cstm.runtime.text import SentenceReader, stack
 
 SENTENCES_A_CLIP = 2
 MIRRORED = {"left": "right", "right": "left", "leftmost": "rightmost", "rightmost": "leftmost"}
@@ -96,8 +96,8 @@ class Tensors:
 
     def __call__(self, samples: list[Sample]):
         """QueryError when a sentence cannot be read."""
-        inputs = [self.reader(sample.reference.sentence).inputs for sample in samples]
-        text = tuple(torch.from_numpy(np.concatenate([i[name] for i in inputs])) for name in inputs[0])
+        inputs = stack([self.reader(sample.reference.sentence) for sample in samples])
+        text = tuple(map(torch.from_numpy, inputs.values()))
         clips = torch.from_numpy(np.stack([sample.clip for sample in samples]))
         masks = [_at_size(sample.mask, sample.clip.shape[-1]) for sample in samples]
         return clips, text, torch.from_numpy(np.stack(masks))

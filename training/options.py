@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from cstm.errors import RequestError
 
 SCHEDULES = ("poly", "step", "cosine")
+PRECISIONS = ("fp32", "bf16", "fp16")
+STATE, CHECKPOINT, METRICS = "state.pt", "checkpoint.safetensors", "metrics.csv"  # in the run's folder
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class TrainOptions:
         rules = {
             "batch must be a multiple of processes": self.processes > 0 and self.batch % self.processes == 0,
             f"schedule must be one of {', '.join(SCHEDULES)}": self.schedule in SCHEDULES,
-            "precision must be fp32, bf16 or fp16": self.precision in ("fp32", "bf16", "fp16"),
+            "precision must be fp32, bf16 or fp16": self.precision in PRECISIONS,
             "steps, batch, check, held_out and threads must be positive": min(
                 self.steps, self.batch, self.check, self.held_out, self.threads
             )

@@ -15,7 +15,7 @@ from cstm.data.window import AUTHORS, CENTRED
 from cstm.errors import CheckpointError, RequestError
 from cstm.models.config import PRESETS, STAGES, STREAMS, CSTMConfig
 from cstm.runtime.text import SentenceReader
-from cstm.training.options import SCHEDULES, TrainOptions
+from cstm.training.options import CHECKPOINT, PRECISIONS, SCHEDULES, STATE, TrainOptions
 
 DEFAULT_PRESET = "tiny"
 BACKBONES = ("resnet50", "i3d", "bert")
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tokenizer", type=Path, metavar="F", help="a tokenizer.json (default: the weights' own, or A2D's words)"
     )
     defaults = TrainOptions()
-    choices = {"schedule": SCHEDULES, "precision": ("fp32", "bf16", "fp16"), "window": (CENTRED, AUTHORS)}
+    choices = {"schedule": SCHEDULES, "precision": PRECISIONS, "window": (CENTRED, AUTHORS)}
     for field in fields(TrainOptions):
         kind = int if field.name == "size" else type(getattr(defaults, field.name))
         default = getattr(defaults, field.name)
@@ -62,11 +62,11 @@ def run(arguments: argparse.Namespace) -> int:
     options = TrainOptions(**{field.name: getattr(arguments, field.name) for field in fields(TrainOptions)})
     if arguments.until is not None and arguments.until < 1:
         raise RequestError(f"--until {arguments.until}: must be 1 or more")
-    if not arguments.resume and (arguments.out / "state.pt").exists():
+    if not arguments.resume and (arguments.out / STATE).exists():
         raise RequestError(f"{arguments.out} holds a run; go on with it with --resume, or name another folder")
     code = in_processes(options.processes, functools.partial(_train, arguments, options))
     if code == 0:
-        print(arguments.out / "checkpoint.safetensors")
+        print(arguments.out / CHECKPOINT)
     return code
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import time
 from pathlib import Path
@@ -15,20 +14,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cstm.console import make_console
 from cstm.errors import CSTMError, RequestError
-from cstm.files import atomic_path
+from cstm.files import write_json
 from cstm.models.checkpoint import save_checkpoint
 from cstm.models.cstm import CSTM
+from cstm.models.text import text_argument
 from cstm.runtime.text import SentenceReader
 from cstm.training.batches import Tensors, loader
 from cstm.training.curve import draw_curve
 from cstm.training.fold import fold_keys
 from cstm.training.loss import mask_iou, mask_loss
-from cstm.training.options import TrainOptions
+from cstm.training.options import CHECKPOINT, METRICS, STATE, TrainOptions
 from cstm.training.parallel import ALONE, Place
 from cstm.training.precision import autocast, channels_last, keep_float32
 from cstm.training.state import Average, load_state, restore, save_state
 
-STATE, CHECKPOINT, METRICS = "state.pt", "checkpoint.safetensors", "metrics.csv"
 COLUMNS = ("step", "seconds", "rate", "loss", "train_iou", "held_out_iou")
 BAD_STEPS = 20
 REPORT = 20  # updates between two looks at the loss
@@ -109,8 +108,7 @@ class Trainer:
                 if self.done % self.options.check == 0 or self.done == last:
                     progress.console.print(log.write(self.done, self.options.rate_at(self.done - 1), self.validate()))
                     self.save()
-        if self.done:
-            draw_curve(self.out / METRICS, self.out / "curve.png")
+        draw_curve(self.out / METRICS, self.out / "curve.png")
         return self.out / CHECKPOINT
 
     def validate(self) -> float:
@@ -172,7 +170,7 @@ class Trainer:
     def _moved(self, clips, text, masks):
         clips = clips.to(self.where, non_blocking=True).float().div_(255)
         text = [part.to(self.where) for part in text]
-        return clips, text if len(text) > 1 else text[0], masks.to(self.where)
+        return clips, text_argument(text), masks.to(self.where)
 
 
 def _good(made):
@@ -256,6 +254,4 @@ def _progress(console: Console | None) -> Progress:
 
 def write_options(out: Path, options: TrainOptions, config) -> None:
     """options.json: what the run was told, for whoever finds the folder."""
-    text = json.dumps({"options": options.to_dict(), "config": config.to_dict()}, indent=2)
-    with atomic_path(out / "options.json") as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_json(out / "options.json", {"options": options.to_dict(), "config": config.to_dict()})
