@@ -14,6 +14,7 @@ import onnxslim
 import torch
 from torch import nn
 
+from cstm.export.constants import fold_constant_channels
 from cstm.export.rewrites import fold_padding
 from cstm.files import atomic_path
 from cstm.models.contract import BATCH, TOKEN_IDS, TOKEN_MASK, Component, TensorSpec
@@ -49,7 +50,9 @@ def export_component(module: nn.Module, component: Component, path: str | Path) 
             dynamic_shapes=(tuple({0: batch} for _ in example),),
             verbose=False,
         )
-    model = slim(fold_padding(slim(name_batch(program.model_proto))))
+    model = slim(name_batch(program.model_proto))
+    for rewrite in (fold_padding, fold_constant_channels):
+        model = slim(rewrite(model))
     onnx.checker.check_model(model, full_check=True)
     with atomic_path(path) as temporary:
         onnx.save(model, temporary)
