@@ -31,6 +31,7 @@ GPU = ["tensorrt>=10.13", "onnxruntime-gpu>=1.20", *CUDA]
 TORCH = ["torch>=2.10", "safetensors>=0.5", "transformers>=5,<6"]
 EXPORT = [
     *TORCH,
+    "opencv-python-headless>=4.10",
     "onnx>=1.19",
     "onnxscript>=0.5",
     "onnxslim>=0.1.70",

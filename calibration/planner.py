@@ -8,7 +8,6 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from cstm.calibration.arguments import add_calibration_arguments, calibration_options
@@ -37,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Search as the command line says; write the plan and print what was measured; 0."""
     from cstm.calibration.accuracy import HELD_OUT_SEED, HeldOut
+    from cstm.calibration.progress import sample_progress
     from cstm.calibration.quantiser import Quantiser
     from cstm.calibration.search import SearchPlan
 
@@ -47,17 +47,14 @@ def run(arguments: argparse.Namespace) -> int:
     if not bundle.trained:
         raise RequestError(f"{bundle.path}: random weights have no accuracy to plan for; build INT8 without a plan")
     models = {name: bundle.file(onnx_file(name, "fp32")) for name in contract(bundle.config)}
-    with _progress() as progress, tempfile.TemporaryDirectory() as folder:
-        task = progress.add_task("calibrating", total=options.samples)
-        quantiser = Quantiser(
-            bundle.config, models, bundle.reader, options, lambda done: progress.update(task, completed=done)
-        )
-        judged = replace(options, samples=arguments.clips, seed=HELD_OUT_SEED, force=True)
+    judged = replace(options, samples=arguments.clips, seed=HELD_OUT_SEED, force=True)
+    with sample_progress("calibrating", options.samples) as done:
+        quantiser = Quantiser(bundle.config, models, bundle.reader, options, done)
+        _ = quantiser.ranges
+    with sample_progress("trying", None) as done, tempfile.TemporaryDirectory() as folder:
         held_out = HeldOut(judged, bundle.config, bundle.reader)
         search = SearchPlan(quantiser, held_out, arguments.backend, arguments.max_miou_drop, Path(folder))
-        _ = quantiser.ranges
-        progress.update(task, description="trying", total=None, completed=0)
-        plan = search(lambda trial: progress.update(task, advance=1, description=f"tried {trial.label}"))
+        plan = search(lambda trial: done(len(search.trials), f"tried {trial.label}"))
     plan.write(arguments.output)
     trials = plan.origin["trials"]
     make_console().print(table(trials, plan.origin["chosen"]))
@@ -121,9 +118,3 @@ def _front(trials: list[dict]) -> list[dict]:
         if not front or trial["mean_iou"] > front[-1]["mean_iou"]:
             front.append(trial)
     return front
-
-
-def _progress() -> Progress:
-    console = make_console(stderr=True)
-    columns = (TextColumn("{task.description:34}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -8,10 +8,12 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import onnx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from cstm.calibration.accuracy import MaskAccuracy
+from cstm.calibration.audit import Finding, audit, kept_nodes
 from cstm.calibration.inputs import component_inputs, real_samples
 from cstm.calibration.plan import PrecisionPlan
 from cstm.calibration.qdq import FORMS
@@ -82,14 +84,15 @@ class BuildBundle:
         self.config, self.provenance = read_metadata(self.folder / CHECKPOINT)
         self.components = contract(self.config)
         with self._progress() as self.progress:
-            self.task = self.progress.add_task("", total=3 + len(self.components) * self._columns())
+            self.task = self.progress.add_task("", total=4 + len(self.components) * self._columns())
             self._make_text_files()
             self._make_samples()
             for name in self.components:
                 self._make_onnx(name)
+            findings = self._audit() if "fp16" in self.options.precisions else []
             if "fp16" in self.options.precisions:
                 for name in self.components:
-                    self._make_fp16(name)
+                    self._make_fp16(name, [Finding(**f) for f in findings if f["component"] == name])
             if "int8" in self.options.precisions:
                 self.plan.check(self.fp32_models)
                 for name in self.components:
@@ -109,6 +112,7 @@ class BuildBundle:
             built=self.rows,
             parity=parity,
             accuracy=accuracy,
+            kept_in_fp32=findings,
             plan=self.plan.to_dict() if "int8" in self.options.precisions else None,
             calibration=asdict(self.options.calibration) if "int8" in self.options.precisions else None,
         )
@@ -209,16 +213,27 @@ class BuildBundle:
         """Ids below this are safe to draw for the text encoder."""
         return max(self.config.vocabulary, 2)
 
-    def _make_fp16(self, name: str) -> None:
+    def _audit(self) -> list[dict]:
+        """What FP16 cannot hold, by the ranges on the calibration samples."""
+        inputs = {"onnx": self._fp32_digests(), "calibration": asdict(self.options.calibration)}
+        find = lambda: {"findings": [asdict(f) for f in audit(self.quantiser.ranges, self.fp32_models)]}  # noqa: E731
+        return self._shown_step("ranges", "ranges", inputs, [], find)["findings"]
+
+    def _fp32_digests(self) -> dict[str, str]:
+        return {name: self.steps.digest(onnx_file(name, "fp32")) for name in self.components}
+
+    def _make_fp16(self, name: str, findings: list[Finding]) -> None:
         source, file = onnx_file(name, "fp32"), onnx_file(name, "fp16")
-        inputs = {"onnx": self.steps.digest(source), "samples": self.steps.digest("samples.npz")}
-        info = self._shown_step(f"{name} to FP16", file, inputs, [file], lambda: self._write_fp16(name, source, file))
+        keep = kept_nodes(findings, onnx.load(self.folder / source, load_external_data=False).graph)
+        inputs = {"onnx": self.steps.digest(source), "samples": self.steps.digest("samples.npz"), "keep": keep}
+        write = lambda: self._write_fp16(name, source, file, keep)  # noqa: E731
+        info = self._shown_step(f"{name} to FP16", file, inputs, [file], write)
         self._add_row(name, "fp16", "onnx", file, info | {"macs": self.macs[name]})
 
-    def _write_fp16(self, name: str, source: str, file: str) -> dict:
+    def _write_fp16(self, name: str, source: str, file: str, keep: list[str]) -> dict:
         component, session, real = self.components[name], self.reference.sessions[name], self.component_samples[name]
         path = self.folder / file
-        convert_to_fp16(self.folder / source, real, path)
+        convert_to_fp16(self.folder / source, real, path, keep)
         return self._verified(path, lambda: verify_values(path, component, session, "fp16", real))
 
     @cached_property
@@ -246,8 +261,7 @@ class BuildBundle:
 
     def _make_int8(self, name: str) -> None:
         blocks = self.plan.int8.get(name, ())
-        sources = {n: self.steps.digest(onnx_file(n, "fp32")) for n in self.components}
-        inputs = {"onnx": sources, "calibration": asdict(self.options.calibration), "blocks": list(blocks)}
+        inputs = {"onnx": self._fp32_digests(), "calibration": asdict(self.options.calibration), "blocks": list(blocks)}
         for form in ("cpu", "tensorrt") if self.module else ("cpu",):
             file = onnx_file(name, FORMS[form].precision)
             write = lambda form=form, file=file: self._write_int8(name, blocks, form, file)  # noqa: E731
@@ -277,8 +291,6 @@ class BuildBundle:
 
     def _verified(self, path: Path, compare: Callable[[], Difference]) -> dict:
         """Facts about a model that passed its checks; a model that did not is removed."""
-        import onnx
-
         try:
             verify_declaration(path, self.components[path.stem])
             difference = compare()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +17,13 @@ from cstm.files import atomic_path
 KEPT_IN_FP32 = ["ReduceL2", "Clip", "Div", "Softmax"]
 
 
-def convert_to_fp16(source: str | Path, inputs: dict[str, np.ndarray], target: str | Path) -> None:
+def convert_to_fp16(
+    source: str | Path, inputs: dict[str, np.ndarray], target: str | Path, keep: Collection[str] = ()
+) -> None:
     """Write `source` with FP16 inside to `target`, atomically.
 
     inputs: real inputs of the component, any batch; operators whose values on them exceed FP16's range with a margin
-    stay in FP32.
+    stay in FP32. keep: names of nodes that stay in FP32 besides, see `calibration.audit.kept_nodes`.
     """
     from modelopt.onnx.autocast import convert_to_mixed_precision
 
@@ -29,6 +33,7 @@ def convert_to_fp16(source: str | Path, inputs: dict[str, np.ndarray], target: s
         model = convert_to_mixed_precision(
             str(source),
             "fp16",
+            nodes_to_exclude=[f"{re.escape(name)}$" for name in keep],  # matched from the start
             op_types_to_exclude=KEPT_IN_FP32,
             keep_io_types=True,
             calibration_data=str(samples),
