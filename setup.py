@@ -20,6 +20,7 @@ FOLDERS = {"cstm": "cstm"} | {
         "runtime.backends",
         "export",
         "calibration",
+        "kernels",
         "bench",
     )
 }
@@ -27,7 +28,8 @@ RUNTIME = ["numpy>=2.1,<3", "tokenizers>=0.21,<1", "av>=14,<19", "pillow>=11", "
 CPU = ["onnxruntime>=1.20", "openvino>=2025.0"]
 CUDA = ["cuda-core>=1.0,<2", "cuda-python>=13,<14"]
 RTX = ["tensorrt-rtx-cu13==1.7.1.116", *CUDA]
-GPU = ["tensorrt>=10.13", "onnxruntime-gpu>=1.20", *CUDA]
+KERNELS = ["triton==3.9.0"]
+GPU = ["tensorrt>=10.13", "onnxruntime-gpu>=1.20", *CUDA, *KERNELS]
 TORCH = ["torch>=2.10", "safetensors>=0.5", "transformers>=5,<6"]
 EXPORT = [
     *TORCH,
@@ -53,7 +55,7 @@ TRAIN = [
     "matplotlib>=3.9",
     "pycocotools>=2.0.8",
 ]
-TEST = ["pytest>=8", "hypothesis>=6", "ruff==0.17.6"]
+TEST = ["pytest>=8", "hypothesis>=6", "ruff==0.17.6", *KERNELS]
 
 setup(
     name="cstm",

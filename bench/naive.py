@@ -1,0 +1,132 @@
+"""What cutting and rewriting the network is worth: the bundle's chain against the whole network exported as it is.
+
+python bench/naive.py BUNDLE [--backends B ...] [--repeats N] [--json F]
+
+The naive export is one ONNX file of the reference: six mask heads, CMAM's keys at every position, coordinates beside the
+features, the text read again for every frame; nothing folded but what the backend folds by itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+
+from cstm.bench.latency import LEAST_REPEATS
+from cstm.console import make_console, run_command
+from cstm.errors import RequestError
+from cstm.files import write_json
+from cstm.models.contract import CLIP, MASK_LOGITS, Component, TensorSpec, contract
+from cstm.runtime.bundle import CHECKPOINT, Bundle, onnx_file
+from cstm.runtime.chain import Chain
+
+WARM_UP = 3
+
+
+def naive_component(bundle: Bundle) -> Component:
+    """The whole network as one component: the clip and the text in, the mask logits out."""
+    text = next(iter(contract(bundle.config).values())).inputs
+    config = bundle.config
+    clip = TensorSpec(CLIP, (3, config.frames, config.size, config.size), "uint8")
+    return Component("naive", (clip, *text), (TensorSpec(MASK_LOGITS, (1, config.size, config.size)),))
+
+
+def export_naive(bundle: Bundle, path: Path) -> None:
+    """Write the bundle's network, as the paper has it, to `path`."""
+    import torch
+
+    from cstm.export.to_onnx import OPSET, quiet, random_tensor
+    from cstm.models.checkpoint import load_checkpoint
+    from cstm.models.text import text_argument
+
+    class Naive(torch.nn.Module):
+        """All six response maps, the finest first."""
+
+        def __init__(self):
+            super().__init__()
+            self.model = load_checkpoint(bundle.file(CHECKPOINT)).eval()
+
+        def forward(self, clip, *text):
+            finest, *others = reversed(self.model(clip.float() / 255, text_argument(text)))
+            return finest[:, None], *others
+
+    component, rng = naive_component(bundle), np.random.default_rng(0)
+    example = tuple(torch.from_numpy(random_tensor(spec, 1, rng)) for spec in component.inputs)
+    names = [MASK_LOGITS, *(f"response_{level}" for level in range(5))]
+    with quiet(), torch.inference_mode():
+        torch.onnx.export(
+            Naive(),
+            example,
+            path,
+            dynamo=True,
+            external_data=False,
+            opset_version=OPSET,
+            input_names=[spec.name for spec in component.inputs],
+            output_names=names,
+            verbose=False,
+        )
+
+
+def compare(bundle: Bundle, backend: str, repeats: int) -> dict:
+    """{naive_ms, chain_ms, ratio, difference}: medians of one frame and one sentence, taking turns; the chain reads the
+    text for each frame too. difference: largest, of the two answers' logits."""
+    from cstm.calibration.search import opener
+
+    open_ = opener(backend)
+    inputs, _ = bundle.golden()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "naive.onnx"
+        export_naive(bundle, path)
+        components = contract(bundle.config)
+        sessions = {n: open_(c, bundle.file(onnx_file(n, "fp32"))) for n, c in components.items()}
+        whole = naive_component(bundle)
+        with open_(whole, path) as naive, Chain(bundle.config, sessions) as chain:
+            given = whole.pick(inputs)
+            runs = {"naive": lambda: naive.run(given)[MASK_LOGITS], "chain": lambda: chain(inputs)}
+            answers = {name: run() for name, run in runs.items()}
+            seconds: dict[str, list[float]] = {name: [] for name in runs}
+            for turn in range(WARM_UP + repeats):
+                for name, run in runs.items():
+                    start = time.perf_counter()
+                    run()
+                    if turn >= WARM_UP:
+                        seconds[name].append(time.perf_counter() - start)
+    naive_ms, chain_ms = (1e3 * float(np.median(seconds[name])) for name in runs)
+    difference = float(np.abs(answers["naive"] - answers["chain"]).max())
+    return {"naive_ms": naive_ms, "chain_ms": chain_ms, "ratio": naive_ms / chain_ms, "difference": difference}
+
+
+def main() -> int:
+    """The script's entry: 0, or 2 after one line that says what to do."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument(
+        "--backends", nargs="+", choices=("onnxruntime", "openvino"), default=["onnxruntime", "openvino"]
+    )
+    parser.add_argument("--repeats", type=int, default=LEAST_REPEATS)
+    parser.add_argument("--json", type=Path, metavar="F")
+    return run_command(lambda: _run(parser.parse_args()))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.repeats < 1:
+        raise RequestError(f"--repeats {arguments.repeats}: must be 1 or more")
+    bundle = Bundle(arguments.bundle)
+    shown = Table("backend", "one file ms", "chain ms", "×", "largest difference of logits")
+    rows = [{"backend": name} | compare(bundle, name, arguments.repeats) for name in arguments.backends]
+    for row in rows:
+        figures = f"{row['naive_ms']:.1f}", f"{row['chain_ms']:.1f}", f"{row['ratio']:.2f}", f"{row['difference']:.1e}"
+        shown.add_row(row["backend"], *figures)
+    make_console().print(shown)
+    if arguments.json:
+        write_json(arguments.json, {"bundle": bundle.config.preset, "repeats": arguments.repeats, "rows": rows})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""Every kernel compiled ahead for NVIDIA GPUs, with no GPU: what it takes of one, and how much memory it moves.
+
+python -m cstm.kernels.compile [--capabilities 80 ...] [--dtypes fp16 ...] [--json F]
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+import triton
+from rich.table import Table
+from triton.backends.compiler import GPUTarget
+from triton.backends.nvidia.compiler import get_ptxas, sm_arch_from_capability
+from triton.compiler import ASTSource
+
+from cstm.console import make_console, run_command
+from cstm.errors import RequestError
+from cstm.files import write_json
+from cstm.kernels.launch import OPTIONS, Launch
+from cstm.kernels.shapes import DTYPES, network_launches
+from cstm.kernels.traffic import traffic
+
+CAPABILITIES = (80, 86, 89, 90, 120)
+POINTERS = {torch.float16: "*fp16", torch.bfloat16: "*bf16", torch.float32: "*fp32"}
+ALIGNED = [["tt.divisibility", 16]]  # what Triton's launcher finds out about pointers and integers by itself
+
+
+def resources(launch: Launch, capability: int) -> dict[str, int]:
+    """{"shared" bytes a program, "registers" a thread, "spills" bytes a thread, stored and loaded}."""
+    compiled = triton.compile(source(launch), target=GPUTarget("cuda", capability, 32), options=OPTIONS)
+    return {"shared": compiled.metadata.shared} | _assembled(compiled.asm["ptx"], capability)
+
+
+def source(launch: Launch) -> ASTSource:
+    """What the launch would be compiled from, alignment included."""
+    names = launch.kernel.arg_names
+    arguments = dict(zip(names, launch.arguments, strict=False))
+    signature = {n: POINTERS[v.dtype] if isinstance(v, torch.Tensor) else "i32" for n, v in arguments.items()}
+    signature |= dict.fromkeys(launch.constants, "constexpr")
+    aligned = [n for n, v in arguments.items() if isinstance(v, torch.Tensor) or v % 16 == 0]
+    attributes = {(names.index(name),): ALIGNED for name in aligned}
+    return ASTSource(launch.kernel, signature, launch.constants, attributes)
+
+
+def _assembled(ptx: str, capability: int) -> dict[str, int]:
+    """ptxas's own account; the kernel that Triton loads is assembled from the same text."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "kernel.ptx"
+        file.write_text(ptx, encoding="utf-8")
+        command = [get_ptxas(capability).path, "-v", f"--gpu-name={sm_arch_from_capability(capability)}", str(file)]
+        done = subprocess.run([*command, "-o", str(file.with_suffix(".cubin"))], capture_output=True, text=True)
+    if done.returncode:
+        raise RequestError(f"ptxas cannot assemble for sm_{capability}: {done.stderr.strip()}")
+    spills = re.findall(r"(\d+) bytes spill", done.stderr)
+    return {"registers": int(re.search(r"Used (\d+) registers", done.stderr)[1]), "spills": sum(map(int, spills))}
+
+
+def resource_rows(capabilities=CAPABILITIES, dtypes=tuple(DTYPES)) -> list[dict]:
+    """A row for each kernel, dtype and capability: the most it takes over the network's shapes."""
+    rows = {}
+    for dtype in dtypes:
+        for capability in capabilities:
+            for launch in _distinct(launch for shape in network_launches(DTYPES[dtype]) for launch in shape.launches):
+                row = rows.setdefault((launch.kernel.__name__, dtype, capability), {"variants": 0})
+                row["variants"] += 1
+                for name, value in resources(launch, capability).items():
+                    row[name] = max(value, row.get(name, 0))
+    keys = ("kernel", "dtype", "capability")
+    return [dict(zip(keys, key, strict=True)) | row for key, row in sorted(rows.items())]
+
+
+def _distinct(launches) -> list[Launch]:
+    """One launch for each that compiles to a kernel of its own."""
+    return list({(s.fn.__name__, s.hash()): launch for launch in launches for s in [source(launch)]}.values())
+
+
+def traffic_rows(dtypes=tuple(DTYPES)) -> list[dict]:
+    """A row for each dtype and shape of the network: bytes that the kernels move, and the least they could."""
+    return [
+        {"operator": shape.operator, "where": shape.where, "dtype": dtype, "shape": shape.shape} | traffic(shape)
+        for dtype in dtypes
+        for shape in network_launches(DTYPES[dtype])
+    ]
+
+
+def main() -> int:
+    """The command line. Exit code 2 on a kernel that does not compile."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--capabilities", nargs="+", type=int, default=CAPABILITIES, metavar="CC", help="80, 90, ...")
+    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=tuple(DTYPES), help="only these")
+    parser.add_argument("--json", type=Path, metavar="F", help="write both tables")
+    arguments = parser.parse_args()
+    return run_command(lambda: _run(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if triton.knobs.runtime.interpret:
+        raise RequestError("TRITON_INTERPRET is set: kernels are interpreted, not compiled; unset it")
+    record = {
+        "triton": triton.__version__,
+        "resources": resource_rows(arguments.capabilities, arguments.dtypes),
+        "traffic": traffic_rows(arguments.dtypes),
+    }
+    for name in ("resources", "traffic"):
+        make_console().print(_table(record[name]))
+    if arguments.json:
+        write_json(arguments.json, record)
+    return 0
+
+
+def _table(rows: list[dict]) -> Table:
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(
+            *(f"{v:,}" if isinstance(v, int) else f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values())
+        )
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

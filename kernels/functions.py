@@ -1,0 +1,138 @@
+"""The operators in ONNX: one node each of domain `cstm`, and functions whose bodies are the plain definitions.
+
+A back end that knows the node, as TensorRT does with a plugin, takes it whole; any other runs the function's body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import onnx
+import torch
+from onnx import defs, parser
+from onnxscript.values import Op, Opset
+
+import cstm.kernels.ops  # registers the operators that `translations` names
+
+DOMAIN, VERSION = "cstm", 1
+
+# Maps are flattened to [B,C,P], so that one body serves any number of spatial axes. FLOAT is 1. Constants are tensors:
+# onnxslim and GraphSurgeon turn `value_float` inside a function into FP64.
+_MODULATE = """
+<domain: "cstm", opset_import: ["": 20]>
+Modulate (x, u, key, bias, gate) => (y)
+{
+    flat_shape = Constant <value_ints = [0, 0, -1]> ()
+    positions = Constant <value_ints = [2]> ()
+    words = Constant <value_ints = [-1]> ()
+    row = Constant <value_ints = [1]> ()
+    least_norm = Constant <value = float {1e-12}> ()
+    half = Constant <value = float {0.5}> ()
+
+    u_flat = Reshape (u, flat_shape)
+    u32 = Cast <to = 1> (u_flat)
+    key32 = Cast <to = 1> (key)
+    bias32 = Cast <to = 1> (bias)
+    gate32 = Cast <to = 1> (gate)
+
+    mean = ReduceMean (u32, positions)
+    mean_row = Transpose <perm = [0, 2, 1]> (mean)
+    product = MatMul (mean_row, key32)
+    bias_row = Unsqueeze (bias32, row)
+    attention = Add (product, bias_row)
+    norm = ReduceL2 (attention, words)
+    norm_above = Max (norm, least_norm)
+    normalised = Div (attention, norm_above)
+    weights = Softmax <axis = -1> (normalised)
+    weights_column = Transpose <perm = [0, 2, 1]> (weights)
+    gate_logits = MatMul (gate32, weights_column)
+    raised = Sigmoid (gate_logits)
+    scale = Sub (raised, half)
+
+    x_flat = Reshape (x, flat_shape)
+    x32 = Cast <to = 1> (x_flat)
+    added = Mul (u32, scale)
+    sum = Add (x32, added)
+    sum_narrow = CastLike (sum, x)
+    shape = Shape (x)
+    y = Reshape (sum_narrow, shape)
+}
+"""
+
+_SELECT = """
+<domain: "cstm", opset_import: ["": 20]>
+Select (spatial, temporal, sentence, squeeze_weight, squeeze_bias, select_weight, select_bias) => (y)
+{
+    flat_shape = Constant <value_ints = [0, 0, -1]> ()
+    positions = Constant <value_ints = [2]> ()
+    pair_shape = Constant <value_ints = [0, 2, -1, 1]> ()
+    stream = Constant <value_ints = [1]> ()
+
+    s_flat = Reshape (spatial, flat_shape)
+    v_flat = Reshape (temporal, flat_shape)
+    s32 = Cast <to = 1> (s_flat)
+    v32 = Cast <to = 1> (v_flat)
+    s_mean = ReduceMean <keepdims = 0> (s32, positions)
+    v_mean = ReduceMean <keepdims = 0> (v32, positions)
+    pooled32 = Concat <axis = 1> (s_mean, v_mean)
+    pooled = CastLike (pooled32, sentence)
+    evidence = Concat <axis = 1> (pooled, sentence)
+
+    squeezed = Gemm <transB = 1> (evidence, squeeze_weight, squeeze_bias)
+    z = Relu (squeezed)
+    scores = Gemm <transB = 1> (z, select_weight, select_bias)
+    scores32 = Cast <to = 1> (scores)
+    pairs = Reshape (scores32, pair_shape)
+    weights = Softmax <axis = 1> (pairs)
+    s_pair, v_pair = Split <axis = 1, num_outputs = 2> (weights)
+    s_weight = Squeeze (s_pair, stream)
+    v_weight = Squeeze (v_pair, stream)
+
+    s_share = Mul (s_weight, s32)
+    v_share = Mul (v_weight, v32)
+    sum = Add (s_share, v_share)
+    sum_narrow = CastLike (sum, spatial)
+    shape = Shape (spatial)
+    y = Reshape (sum_narrow, shape)
+}
+"""
+
+
+def onnx_functions() -> list[onnx.FunctionProto]:
+    """`Modulate` and `Select` of domain `cstm`, opset 20, for FP16, BF16 and FP32; inside, FP32 as in `plain`."""
+    return [parser.parse_function(body) for body in (_MODULATE, _SELECT)]
+
+
+def translations() -> dict:
+    """For `torch.onnx.export(dynamo=True, custom_translation_table=...)`: each operator becomes one node."""
+    operators = (torch.ops.cstm.modulate.default, torch.ops.cstm.select.default)
+    return dict(zip(operators, map(_node, onnx_functions()), strict=True))
+
+
+def _node(function: onnx.FunctionProto) -> Callable:
+    """Adds a node that calls `function`. The first two inputs are the maps; the output has their dtype."""
+    types = ["tensor(float16)", "tensor(bfloat16)", "tensor(float)"]
+    parameters = [defs.OpSchema.FormalParameter(n, "T" if i < 2 else "W", "") for i, n in enumerate(function.input)]
+    schema = defs.OpSchema(
+        function.name,
+        DOMAIN,
+        VERSION,
+        inputs=parameters,
+        outputs=[defs.OpSchema.FormalParameter(function.output[0], "T", "")],
+        type_constraints=[("T", types, "maps"), ("W", types, "language")],
+    )
+    call = Op(Opset(DOMAIN, VERSION), function.name, schema)
+    return lambda *inputs: call(*inputs)
+
+
+def add_functions(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same model with the functions that its nodes call, so that any back end can run them; altered in place.
+
+    To be called last: exporters and optimisers inline the functions that they find.
+    """
+    called = {node.op_type for node in model.graph.node if node.domain == DOMAIN}
+    known = {function.name for function in model.functions if function.domain == DOMAIN}
+    model.functions.extend(f for f in onnx_functions() if f.name in called - known)
+    if called and DOMAIN not in {opset.domain for opset in model.opset_import}:
+        model.opset_import.append(onnx.helper.make_opsetid(DOMAIN, VERSION))
+    return model

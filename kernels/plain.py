@@ -1,0 +1,52 @@
+"""The definitions that the kernels, the custom operators and their ONNX functions answer to, in plain PyTorch.
+
+Means, logits, normalisation, softmax and gate are computed in FP32 where the maps are FP16 or BF16, and the result is
+rounded once; FP32 and FP64 maps stay as they are.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from cstm.models.cmam import l2_normalise, per_channel
+
+
+def modulate(x, u, key, bias, gate):
+    """CMAM's deployed form, X + U * (g - 0.5), with g = sigmoid(gate . softmax(a / |a|)), a = mean(U) . key + bias.
+
+    X and U [B,C,...] with any number of spatial axes, key and gate [B,C,N], bias [B,N] -> shape and dtype of X.
+    """
+    wide = _accumulator(x.dtype)
+    attention = (_means(u).unsqueeze(1) @ key.to(wide)).squeeze(1) + bias.to(wide)
+    weights = l2_normalise(attention).softmax(-1)
+    raised = torch.sigmoid((gate.to(wide) @ weights.unsqueeze(-1)).squeeze(-1))
+    return (x + u * (per_channel(raised, x) - 0.5)).to(x.dtype)
+
+
+def select(spatial, temporal, sentence, squeeze_weight, squeeze_bias, select_weight, select_bias):
+    """LGFS, w_s * S + w_t * V: the two weights of a channel are the softmax of `stream_scores`.
+
+    S and V [B,E,...], sentence [B,D], squeeze_weight [Z,2E+D], squeeze_bias [Z], select_weight [2E,Z], select_bias [2E]
+    -> shape and dtype of S. The two linear layers run in their own dtype, which may be wider than the maps'.
+    """
+    pooled = torch.cat([_means(spatial), _means(temporal)], dim=1)
+    scores = stream_scores(pooled, sentence, squeeze_weight, squeeze_bias, select_weight, select_bias)
+    weights = scores.to(pooled.dtype).unflatten(1, (2, -1)).softmax(1)
+    chosen = per_channel(weights[:, 0], spatial) * spatial + per_channel(weights[:, 1], temporal) * temporal
+    return chosen.to(spatial.dtype)
+
+
+def stream_scores(pooled, sentence, squeeze_weight, squeeze_bias, select_weight, select_bias):
+    """[B,2E]: the spatial stream's score of each channel, then the temporal's, from their means, pooled [B,2E]."""
+    evidence = torch.cat([pooled.to(sentence.dtype), sentence], dim=1)
+    return F.linear(torch.relu(F.linear(evidence, squeeze_weight, squeeze_bias)), select_weight, select_bias)
+
+
+def _accumulator(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)
+
+
+def _means(maps: torch.Tensor) -> torch.Tensor:
+    """[B,C], over positions."""
+    return maps.flatten(2).mean(-1, dtype=_accumulator(maps.dtype))
