@@ -2,8 +2,8 @@
 
 python bench/naive.py BUNDLE [--backends B ...] [--repeats N] [--json F]
 
-The naive export is one ONNX file of the reference: six mask heads, CMAM's keys at every position, coordinates beside the
-features, the text read again for every frame; nothing folded but what the backend folds by itself.
+The naive export is one ONNX file of the reference: six mask heads, CMAM's keys at every position, coordinates beside
+the features, the text read again for every frame; nothing folded but what the backend folds by itself.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from cstm.runtime.bundle import CHECKPOINT, Bundle, onnx_file
 from cstm.runtime.chain import Chain
 
 WARM_UP = 3
+BACKENDS = ("onnxruntime", "openvino")
 
 
 def naive_component(bundle: Bundle) -> Component:
@@ -105,9 +106,7 @@ def main() -> int:
     """The script's entry: 0, or 2 after one line that says what to do."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
-    parser.add_argument(
-        "--backends", nargs="+", choices=("onnxruntime", "openvino"), default=["onnxruntime", "openvino"]
-    )
+    parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=BACKENDS)
     parser.add_argument("--repeats", type=int, default=LEAST_REPEATS)
     parser.add_argument("--json", type=Path, metavar="F")
     return run_command(lambda: _run(parser.parse_args()))
