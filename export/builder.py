@@ -21,23 +21,20 @@ from cstm.calibration.quantiser import Quantiser
 from cstm.calibration.samples import CalibrationOptions
 from cstm.console import make_console
 from cstm.data.demo import DEMO_SENTENCES, DEMO_VIDEO
-from cstm.errors import CSTMError, ParityError
 from cstm.export import engines, publish, sources
 from cstm.export.half import convert_to_fp16
 from cstm.export.macs import count_macs
 from cstm.export.steps import Steps, code_fingerprint
 from cstm.export.to_onnx import export_component
-from cstm.export.verify import verify_declaration, verify_values
+from cstm.export.verify import keep_if_right, verify_chain, verify_values
 from cstm.files import atomic_path
 from cstm.models.checkpoint import load_checkpoint, read_metadata, save_checkpoint
 from cstm.models.components import component_modules
 from cstm.models.contract import MASK_LOGITS, chain_inputs, contract
-from cstm.runtime.backends.onnxruntime import OnnxRuntimeSession
 from cstm.runtime.backends.torch import TorchSession
 from cstm.runtime.bundle import CHECKPOINT, GOLDEN, TOKENIZER, WORD_VECTORS_FILE, engine_file, onnx_file
 from cstm.runtime.chain import Chain
 from cstm.runtime.text import SentenceReader
-from cstm.runtime.tolerance import Difference
 
 SAMPLES = 3
 
@@ -206,7 +203,7 @@ class BuildBundle:
         path = self.folder / file
         export_component(session.module, component, path)
         compare = lambda: verify_values(path, component, session, "fp32", vocabulary=self.vocabulary)  # noqa: E731
-        return self._verified(path, compare) | {"macs": count_macs(path)}
+        return keep_if_right(path, component, compare) | {"macs": count_macs(path)}
 
     @property
     def vocabulary(self) -> int:
@@ -234,7 +231,7 @@ class BuildBundle:
         component, session, real = self.components[name], self.reference.sessions[name], self.component_samples[name]
         path = self.folder / file
         convert_to_fp16(self.folder / source, real, path, keep)
-        return self._verified(path, lambda: verify_values(path, component, session, "fp16", real))
+        return keep_if_right(path, component, lambda: verify_values(path, component, session, "fp16", real))
 
     @cached_property
     def fp32_models(self) -> dict[str, Path]:
@@ -272,7 +269,8 @@ class BuildBundle:
         component, session, real = self.components[name], self.reference.sessions[name], self.component_samples[name]
         path = self.folder / file
         made = self.quantiser.write(name, blocks, form, path)
-        return self._verified(path, lambda: verify_values(path, component, session, "int8", real)) | made
+        compare = lambda: verify_values(path, component, session, "int8", real)  # noqa: E731
+        return keep_if_right(path, component, compare) | made
 
     def _check_accuracy(self) -> list[dict]:
         """Masks of every precision on held-out clips; CSTMError where one costs more than the budget."""
@@ -289,40 +287,13 @@ class BuildBundle:
         )
         return info["rows"]
 
-    def _verified(self, path: Path, compare: Callable[[], Difference]) -> dict:
-        """Facts about a model that passed its checks; a model that did not is removed."""
-        try:
-            verify_declaration(path, self.components[path.stem])
-            difference = compare()
-        except CSTMError:
-            path.unlink()
-            raise
-        model = onnx.load(path)
-        return {
-            "nodes": len(model.graph.node),
-            "error": {"absolute": difference.absolute, "relative": difference.relative},
-        }
-
     def _check_chain(self, precision: str) -> dict:
-        with np.load(self.folder / GOLDEN) as arrays:
-            golden = dict(arrays)
-        expected = golden.pop(MASK_LOGITS)
+        models = {name: self.folder / onnx_file(name, precision) for name in self.components}
         digests = {name: self.steps.digest(onnx_file(name, precision)) for name in self.components}
-
-        def compare():
-            sessions = {
-                name: OnnxRuntimeSession(component, self.folder / onnx_file(name, precision))
-                for name, component in self.components.items()
-            }
-            with Chain(self.config, sessions) as chain:
-                difference = Difference.between(chain(golden), expected)
-            if not difference.within(precision, strict=True):
-                raise ParityError(f"the whole chain in {precision} differs from PyTorch: {difference.shown(precision)}")
-            return {"absolute": difference.absolute, "relative": difference.relative}
-
+        inputs = digests | {"golden": self.steps.digest(GOLDEN)}
         self.progress.update(self.task, description=f"the chain in {precision}")
-        info = self._step(f"chain {precision}", digests | {"golden": self.steps.digest(GOLDEN)}, [], compare)
-        return {"backend": "onnxruntime", "precision": precision, **info}
+        check = lambda: verify_chain(self.config, models, self.folder / GOLDEN, precision)  # noqa: E731
+        return {"backend": "onnxruntime", "precision": precision, **self._step(f"chain {precision}", inputs, [], check)}
 
     def _make_engine(self, precision: str, name: str) -> dict:
         made_from = FORMS["tensorrt"].precision if precision == "int8" else precision

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 
-from cstm.errors import ContractError, ParityError
+from cstm.errors import ContractError, CSTMError, ParityError
 from cstm.export.to_onnx import random_tensor
-from cstm.models.contract import BATCH, Component, TensorSpec
+from cstm.models.config import CSTMConfig
+from cstm.models.contract import BATCH, MASK_LOGITS, Component, TensorSpec, contract
 from cstm.runtime.backends.onnxruntime import OnnxRuntimeSession
+from cstm.runtime.chain import Chain
 from cstm.runtime.session import Session
 from cstm.runtime.tolerance import Difference
 
@@ -59,6 +62,33 @@ def verify_values(
                     " the export is not faithful and was not kept"
                 )
     return Difference.worst([d for differences in found.values() for d in differences])
+
+
+def keep_if_right(path: Path, component: Component, compare: Callable[[], Difference]) -> dict:
+    """{nodes, error} of a model that is what `component` declares and passes `compare`; one that is not is removed."""
+    try:
+        verify_declaration(path, component)
+        difference = compare()
+    except CSTMError:
+        path.unlink()
+        raise
+    nodes = len(onnx.load(path, load_external_data=False).graph.node)
+    return {"nodes": nodes, "error": {"absolute": difference.absolute, "relative": difference.relative}}
+
+
+def verify_chain(config: CSTMConfig, models: dict[str, Path], golden: Path, precision: str) -> dict:
+    """{absolute, relative}: the models' mask logits, in a row, on the recorded input against the recorded ones.
+
+    models: ONNX by component. ParityError where the difference is not within tolerance.
+    """
+    with np.load(golden) as arrays:
+        inputs = dict(arrays)
+    expected = inputs.pop(MASK_LOGITS)
+    with Chain(config, {n: OnnxRuntimeSession(c, models[n]) for n, c in contract(config).items()}) as chain:
+        difference = Difference.between(chain(inputs), expected)
+    if not difference.within(precision, strict=True):
+        raise ParityError(f"the whole chain in {precision} differs from PyTorch: {difference.shown(precision)}")
+    return {"absolute": difference.absolute, "relative": difference.relative}
 
 
 def _random_inputs(component: Component, batch: int, rng: np.random.Generator, vocabulary: int) -> dict:
