@@ -28,7 +28,7 @@ RUNTIME = ["numpy>=2.1,<3", "tokenizers>=0.21,<1", "av>=14,<19", "pillow>=11", "
 CPU = ["onnxruntime>=1.20", "openvino>=2025.0"]
 CUDA = ["cuda-core>=1.0,<2", "cuda-python>=13,<14"]
 RTX = ["tensorrt-rtx-cu13==1.7.1.116", *CUDA]
-KERNELS = ["triton==3.9.0"]
+KERNELS = ["triton>=3.7,<4"]
 GPU = ["tensorrt>=10.13", "onnxruntime-gpu>=1.20", *CUDA, *KERNELS]
 TORCH = ["torch>=2.10", "safetensors>=0.5", "transformers>=5,<6"]
 EXPORT = [

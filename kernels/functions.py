@@ -1,6 +1,8 @@
 """The operators in ONNX: one node each of domain `cstm`, and functions whose bodies are the plain definitions.
 
-A back end that knows the node, as TensorRT does with a plugin, takes it whole; any other runs the function's body.
+A back end that knows the node takes it whole, others run the function's body. ONNX Runtime and TensorRT read functions;
+TensorRT takes a plugin instead where the function is absent, or where its parser has ENABLE_PLUGIN_OVERRIDE set and
+the node names the plugin's namespace. OpenVINO reads none, see `openvino_nodes`.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import torch
 from onnx import defs, parser
 from onnxscript.values import Op, Opset
 
-import cstm.kernels.ops  # registers the operators that `translations` names
+import cstm.kernels.ops  # noqa: F401 (registers the operators that `translations` names)
 
 DOMAIN, VERSION = "cstm", 1
 
@@ -128,7 +130,7 @@ def _node(function: onnx.FunctionProto) -> Callable:
 def add_functions(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same model with the functions that its nodes call, so that any back end can run them; altered in place.
 
-    To be called last: exporters and optimisers inline the functions that they find.
+    To be called after export, whose optimiser inlines the functions that it finds.
     """
     called = {node.op_type for node in model.graph.node if node.domain == DOMAIN}
     known = {function.name for function in model.functions if function.domain == DOMAIN}

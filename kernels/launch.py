@@ -22,5 +22,6 @@ class Launch:
     constants: dict[str, int]
 
     def run(self) -> None:
-        """Queue the kernel on the current stream."""
-        self.kernel[self.grid](*self.arguments, **self.constants, **OPTIONS)
+        """Queue the kernel on the current stream of its tensors' GPU."""
+        with torch.cuda.device_of(self.arguments[0]):
+            self.kernel[self.grid](*self.arguments, **self.constants, **OPTIONS)

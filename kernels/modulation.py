@@ -53,7 +53,7 @@ def weigh_words(parts, bias, weights, count, words, PARTS: tl.constexpr, WORDS: 
     peak = tl.max(tl.abs(logits), 0)
     peak = tl.where(peak > 0, peak, 1.0)
     norm = peak * tl.sqrt(tl.sum((logits / peak) * (logits / peak), 0))
-    score = logits / tl.maximum(norm, 1e-12, propagate_nan=tl.PropagateNan.ALL)
+    score = logits / tl.maximum(norm, 1e-12)
     # Scores are at most one: the exponential needs no shift.
     power = tl.where(real, tl.exp(score), 0.0)
     tl.store(weights + sample * words + word, power / tl.sum(power, 0), mask=real)

@@ -1,4 +1,4 @@
-"""The network's real shapes: what each operator is launched with at every stage of the `paper` preset."""
+"""The network's real shapes: what each operator works on at every stage of the `paper` preset."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from cstm.models.config import STAGES, STREAMS, CSTMConfig
 
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 TEMPORAL_STRIDES = (2, 2, 2, 4, 8)  # frames in a clip over T after stages 1..5
+CONFIG = CSTMConfig.from_preset("paper")
 
 
 @dataclass(frozen=True)
@@ -26,28 +27,35 @@ class OperatorShape:
     launches: tuple[Launch, ...]
 
 
-def map_shape(config: CSTMConfig, stream: str, stage: int, batch: int = 1) -> tuple[int, ...]:
-    """[B,C,H,W] or [B,C,T,H,W] of X and U at a stage of `stream`."""
-    side = config.size >> stage
-    depth = (config.frames // TEMPORAL_STRIDES[stage - 1],) if stream == "temporal" else ()
-    return (batch, config.channels(stream)[stage - 1], *depth, side, side)
+def network_shapes() -> list[tuple[str, str, tuple[int, ...]]]:
+    """(operator, place, shape of its maps for one sample): CMAM in both streams, then LGFS, at stages 1..5."""
+    shapes = [("modulate", f"{s} {stage}", _map_shape(s, stage)) for s in STREAMS for stage in STAGES]
+    return shapes + [("select", f"fusion {stage}", (1, CONFIG.decoder_width, *_sides(stage))) for stage in STAGES]
 
 
-def network_launches(dtype: torch.dtype, batch: int = 1) -> Iterator[OperatorShape]:
-    """CMAM at every stage of both streams, then LGFS at every stage; maps and weights of `dtype`."""
-    config = CSTMConfig.from_preset("paper")
+def network_launches(dtype: torch.dtype) -> Iterator[OperatorShape]:
+    """The launches at each of `network_shapes`, maps and weights of `dtype`."""
+    for operator, where, shape in network_shapes():
+        launches = _modulation(shape, dtype) if operator == "modulate" else _selection(shape, dtype)
+        yield OperatorShape(operator, where, shape, launches)
 
-    def empty(*shape):
-        return torch.empty(shape, dtype=dtype, device="meta")
 
-    for stream in STREAMS:
-        for stage in STAGES:
-            shape = map_shape(config, stream, stage, batch)
-            plan = (batch, shape[1], config.max_words)
-            _, launches = modulation(empty(*shape), empty(*shape), empty(*plan), empty(batch, plan[2]), empty(*plan))
-            yield OperatorShape("modulate", f"{stream} {stage}", shape, tuple(launches))
-    for stage in STAGES:
-        shape = (batch, config.decoder_width, config.size >> stage, config.size >> stage)
-        maps, scores = (empty(*shape), empty(*shape)), empty(batch, 2 * config.decoder_width)
-        launches = (pooling(*maps)[1], blending(*maps, scores)[1])
-        yield OperatorShape("select", f"fusion {stage}", shape, launches)
+def _modulation(shape, dtype) -> tuple[Launch, ...]:
+    plan = (shape[0], shape[1], CONFIG.max_words)
+    shapes = (shape, shape, plan, (plan[0], plan[2]), plan)
+    return tuple(modulation(*(torch.empty(s, dtype=dtype, device="meta") for s in shapes))[1])
+
+
+def _selection(shape, dtype) -> tuple[Launch, ...]:
+    shapes = (shape, shape, (shape[0], 2 * shape[1]))
+    spatial, temporal, scores = (torch.empty(s, dtype=dtype, device="meta") for s in shapes)
+    return pooling(spatial, temporal)[1], blending(spatial, temporal, scores)[1]
+
+
+def _map_shape(stream: str, stage: int) -> tuple[int, ...]:
+    depth = (CONFIG.frames // TEMPORAL_STRIDES[stage - 1],) if stream == "temporal" else ()
+    return (1, CONFIG.channels(stream)[stage - 1], *depth, *_sides(stage))
+
+
+def _sides(stage: int) -> tuple[int, int]:
+    return (CONFIG.size >> stage,) * 2

@@ -14,6 +14,8 @@ from cstm.kernels import plain
 from cstm.kernels.modulation import modulate_triton
 from cstm.kernels.tiles import TILE, tiling
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")  # NumPy's, in the interpreter
+
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 SIDES = st.lists(st.integers(1, 9), min_size=2, max_size=3)
 INF, NAN = math.inf, math.nan
@@ -28,7 +30,7 @@ def exact(arguments):
     return plain.modulate(*(a.double() for a in arguments))
 
 
-@settings(derandomize=True, deadline=None, max_examples=40)
+@settings(derandomize=True, deadline=None, max_examples=25)
 @given(st.integers(1, 3), st.integers(1, 41), SIDES, st.integers(1, 25), st.sampled_from(DTYPES), st.integers(0, 99))
 def test_any_shape_and_dtype(normal, assert_close, batch, channels, sides, words, dtype, seed):
     arguments = normal(seed, dtype, *shapes(batch, channels, sides, words))

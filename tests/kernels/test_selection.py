@@ -13,6 +13,8 @@ from cstm.errors import ContractError
 from cstm.kernels import plain
 from cstm.kernels.selection import select_triton
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")  # NumPy's, in the interpreter
+
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 SIDES = st.lists(st.integers(1, 9), min_size=2, max_size=3)
 
@@ -26,7 +28,7 @@ def exact(arguments):
     return plain.select(*(a.double() for a in arguments))
 
 
-@settings(derandomize=True, deadline=None, max_examples=30)
+@settings(derandomize=True, deadline=None, max_examples=20)
 @given(st.integers(1, 3), st.integers(1, 41), SIDES, st.sampled_from(DTYPES), st.integers(0, 99))
 def test_any_shape_and_dtype(normal, assert_close, batch, width, sides, dtype, seed):
     maps_shapes, layer_shapes = shapes(batch, width, sides)[:2], shapes(batch, width, sides)[2:]
