@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import onnx
 
 from cstm.calibration.samples import CalibrationOptions
 from cstm.data.index import cache_folder
-from cstm.errors import CalibrationError
+from cstm.errors import CalibrationError, CSTMError
 from cstm.files import sha256, write_json
 from cstm.models.config import CSTMConfig
 from cstm.models.contract import Component, contract
@@ -21,6 +22,7 @@ from cstm.models.contract import Component, contract
 BINS = 2048
 QUANTISED = 128  # magnitudes that a signed 8-bit number tells apart
 FP16_SMALLEST_NORMAL = 2.0**-14
+SMALLEST_WIDTH = 2.0**-126  # whose inverse FP32 holds
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,14 @@ class Statistics:
         """Count one sample's values. CalibrationError when one is no number."""
         if not array.size:
             return
-        self.low, self.high = min(self.low, float(array.min())), max(self.high, float(array.max()))
-        self.size = array.size
-        if not np.isfinite(self.low + self.high):
+        low, high = float(array.min()), float(array.max())
+        if not np.isfinite(low + high):
             raise CalibrationError("values that are no numbers")
+        self.low, self.high, self.size = min(self.low, low), max(self.high, high), array.size
         magnitudes = np.abs(array, dtype=np.float32).ravel()
         largest = max(-self.low, self.high)
         if self.width == 0 and largest > 0:
-            self.width = largest / BINS
+            self.width = max(largest / BINS, SMALLEST_WIDTH)
         while self.width and largest > self.width * BINS:
             self.counts = np.concatenate([self.counts.reshape(-1, 2).sum(1), np.zeros(BINS // 2, np.int64)])
             self.width *= 2
@@ -132,7 +134,7 @@ class MeasureRanges:
         """Ranges by component and tensor. report: called with the number of samples done. CalibrationError names the
         first tensor with a value that is no number."""
         file = cache_folder() / "ranges" / f"{self.key()}.json"
-        if file.is_file():
+        with suppress(OSError, ValueError, TypeError, AttributeError):
             return read_ranges(file)
         statistics: dict[str, dict[str, Statistics]] = {name: {} for name in self.components}
         sessions = {name: _Watched(self.components[name], self.models[name]) for name in self.components}
@@ -146,7 +148,8 @@ class MeasureRanges:
             if report:
                 report(number + 1)
         found = {n: {t: s.range(self.options) for t, s in tensors.items()} for n, tensors in statistics.items()}
-        write_ranges(found, file)
+        with suppress(CSTMError):  # where the cache cannot be written, nothing is kept
+            write_ranges(found, file)
         return found
 
     def key(self) -> str:
@@ -175,10 +178,11 @@ class _Watched:
         # As written: what optimisation would fuse away is what has to be seen.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         self.session = onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
-        self.names = [output.name for output in self.session.get_outputs()]
+        watched = {output.name for output in self.session.get_outputs()}
+        self.names = [name for node in model.graph.node for name in node.output if name in watched]
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Every float32 activation, inputs included."""
+        """Every float32 activation, inputs included, in the order in which they are made."""
         outputs = dict(zip(self.names, self.session.run(self.names, inputs), strict=True))
         return {name: inputs[name] for name in self.floats} | outputs
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,10 +61,17 @@ def draw_samples(options: CalibrationOptions, config: CSTMConfig, split: str = "
         numbers = range(options.samples)
         return [stream(split, options.seed, number, config.size, config.frames, 1)[0] for number in numbers]
     dataset = open_dataset(options.data, split, config)
-    order = np.random.default_rng(options.seed).permutation(len(dataset.references))[: options.samples]
+    drawn = np.random.default_rng(options.seed).permutation(len(dataset.references))
+    turns: Counter[str] = Counter()  # every clip once, then every clip again
+    order = sorted(drawn, key=lambda index: _next_turn(turns, dataset.references[index].video))[: options.samples]
     if len(order) < min(options.samples, LEAST) and not options.force:
         raise CalibrationError(f"{options.data}: {len(order)} samples in split {split}; {options.samples} are wanted")
     return [dataset.load(dataset.references[index]) for index in order]
+
+
+def _next_turn(turns: Counter[str], video: str) -> int:
+    turns[video] += 1
+    return turns[video]
 
 
 def stack_inputs(samples: list[Sample], config: CSTMConfig, reader: SentenceReader) -> dict[str, np.ndarray]:
