@@ -38,9 +38,10 @@ def run(arguments: argparse.Namespace) -> int:
     from cstm.calibration.accuracy import HELD_OUT_SEED, HeldOut
     from cstm.calibration.progress import sample_progress
     from cstm.calibration.quantiser import Quantiser
-    from cstm.calibration.search import SearchPlan
+    from cstm.calibration.search import SearchPlan, check_request
 
     options = calibration_options(arguments)
+    check_request(arguments.backend, arguments.max_miou_drop)
     if arguments.clips < 1:
         raise RequestError(f"--clips {arguments.clips}: must be 1 or more")
     bundle = Bundle(arguments.bundle)

@@ -48,10 +48,7 @@ class SearchPlan:
     """
 
     def __init__(self, quantiser: Quantiser, held_out: HeldOut, backend: str, budget: float, folder: Path):
-        if backend not in FORM:
-            raise RequestError(f"no plans for {backend}; choose from {', '.join(FORM)}")
-        if budget < 0:
-            raise RequestError(f"--max-miou-drop {budget}: must not be negative")
+        check_request(backend, budget)
         self.quantiser, self.held_out, self.backend, self.budget, self.folder = (
             quantiser,
             held_out,
@@ -143,6 +140,14 @@ class SearchPlan:
             "chosen": best.to_dict(),
             "trials": [trial.to_dict() for trial in self.trials],
         }
+
+
+def check_request(backend: str, budget: float) -> None:
+    """RequestError when there is no plan to search for."""
+    if backend not in FORM:
+        raise RequestError(f"no plans for {backend}; choose from {', '.join(FORM)}")
+    if budget < 0:
+        raise RequestError(f"--max-miou-drop {budget}: must not be negative")
 
 
 def interleaved(sessions: list[Session], inputs: dict, repeats: int = REPEATS) -> list[float]:

@@ -2,19 +2,25 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from cstm.calibration.plan import PrecisionPlan
+from cstm.calibration.samples import CalibrationOptions
 from cstm.data.vocabulary import Tokenizer, read_glove, wordpiece_tokenizer
-from cstm.errors import BundleError, CheckpointError, CSTMError, EngineError, ParityError
+from cstm.errors import BundleError, CheckpointError, CSTMError, EngineError, ParityError, RequestError
 from cstm.export import build_engines, builder, engines, publish
 from cstm.export.builder import BuildBundle, BuildOptions
 from cstm.export.sources import Source
 from cstm.models.checkpoint import load_checkpoint, save_checkpoint
 from cstm.models.config import CSTMConfig
 from cstm.models.contract import contract
+from cstm.runtime.backends import backend
 from cstm.runtime.bundle import Bundle
+from cstm.runtime.chain import Chain
+from cstm.runtime.tolerance import Difference
 
 
 def rebuild(bundle_path, small_checkpoint, folder, **options):
@@ -195,3 +201,76 @@ def test_an_engine_that_cannot_be_built_says_so(bundle_path, tmp_path):
 
 def test_every_problem_is_a_cstm_error():
     assert issubclass(ParityError, CSTMError) and issubclass(EngineError, CSTMError)
+
+
+INT8 = {
+    "precisions": ("fp32", "int8"),
+    "backend": "none",
+    "calibration": CalibrationOptions(samples=4, force=True),
+}
+
+
+@pytest.fixture(scope="module")
+def int8_build(bundle_path, small_checkpoint, tmp_path_factory):
+    """A build in FP32 and INT8 on few samples; (its folder, builder, output)."""
+    folder = tmp_path_factory.mktemp("int8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        build, output = rebuild(bundle_path, small_checkpoint, folder, **INT8)
+        build()
+    return folder, build, output
+
+
+def test_int8_comes_with_its_plan_its_calibration_and_what_it_costs(int8_build):
+    _, build, output = int8_build
+    bundle = Bundle(output)
+    manifest = bundle.manifest
+    assert bundle.precisions == ("fp32", "int8")
+    assert manifest["plan"] == PrecisionPlan.everything(build.fp32_models).to_dict()
+    assert manifest["calibration"] == asdict(INT8["calibration"])
+    fp32, int8 = manifest["accuracy"]
+    assert (fp32["precision"], fp32["drop"], fp32["agreement"]) == ("fp32", 0, 1)
+    assert int8["precision"] == "int8" and 0 < int8["agreement"] <= 1 and int8["samples"] == fp32["samples"] == 8
+    quantised = {r["component"]: r["quantised"] for r in manifest["built"] if r["precision"] == "int8"}
+    assert {name for name, count in quantised.items() if count} == set(manifest["plan"]["int8"])
+    assert not any("int8_tensorrt" in name for name in manifest["files"])
+
+
+def test_int8_runs_the_recorded_inference(int8_build):
+    bundle = Bundle(int8_build[2])
+    assert "int8" in backend("onnxruntime").precisions(bundle)
+    inputs, expected = bundle.golden()
+    with Chain(bundle.config, backend("onnxruntime").open(bundle, "int8")) as chain:
+        difference = Difference.between(chain(inputs), expected)
+    assert 1e-4 < difference.relative < 0.1
+
+
+def test_a_second_int8_build_runs_no_step(int8_build, small_checkpoint):
+    _, first, output = int8_build
+    assert "onnx/int8/decoder.onnx" in first.steps.ran and "onnx/fp32/decoder.onnx" not in first.steps.ran
+    before = (output / "manifest.json").read_text()
+    again = BuildBundle(BuildOptions(Source(small_checkpoint), output, max_batch=2, **INT8))
+    again()
+    assert again.steps.ran == [] and (output / "manifest.json").read_text() == before
+
+
+def test_a_plan_for_another_network_stops_the_build_before_it_quantises(bundle_path, small_checkpoint, tmp_path):
+    plan = PrecisionPlan({"decoder": ("head", "step_9")})
+    build, output = rebuild(bundle_path, small_checkpoint, tmp_path, **INT8, plan=plan)
+    with pytest.raises(RequestError, match="names decoder step_9"):
+        build()
+    assert build.steps.ran == [] and not output.exists()
+
+
+def test_a_plan_chooses_the_blocks(int8_build, small_checkpoint):
+    folder, _, output = int8_build
+    shutil.copytree(folder / ".again.work", folder / ".planned.work")
+    plan = PrecisionPlan({"decoder": ("head",), "spatial_encoder": ("stage_5",)})
+    options = BuildOptions(Source(small_checkpoint), folder / "planned", max_batch=2, plan=plan, **INT8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        manifest = Bundle(BuildBundle(options)()).manifest
+    quantised = {r["component"]: r["quantised"] for r in manifest["built"] if r["precision"] == "int8"}
+    assert quantised == dict.fromkeys(quantised, 0) | {"decoder": 1, "spatial_encoder": 6}
+    before, after = (output / "onnx/fp32/temporal_encoder.onnx", folder / "planned/onnx/int8/temporal_encoder.onnx")
+    assert after.read_bytes() == before.read_bytes()
