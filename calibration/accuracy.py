@@ -122,13 +122,12 @@ class MaskAccuracy:
         return rows
 
     def _refuse(self, precision: str, accuracy: Accuracy, budget: float, held_out: HeldOut, int8) -> None:
-        text = (
-            f"{precision} costs {accuracy.drop:.4f} mean IoU on {accuracy.samples} held-out clips, allowed is {budget}"
-        )
-        if precision == "int8":
-            from cstm.calibration.search import worst_block
+        cost, clips = accuracy.drop, accuracy.samples
+        text = f"{precision} costs {cost:.4f} mean IoU on {clips} held-out clips, allowed is {budget}"
+        if precision != "int8":
+            raise ParityError(f"{text}; leave {precision} out, or allow more with --max-miou-drop")
+        from cstm.calibration.search import worst_block
 
-            with tempfile.TemporaryDirectory() as folder:
-                block, drop = worst_block(*int8(), held_out, Path(folder))
-            text += f"; the worst block is {block} ({drop:.4f} on its own): make a plan with cstm plan"
-        raise ParityError(text)
+        with tempfile.TemporaryDirectory() as folder:
+            block, drop = worst_block(*int8(), held_out, Path(folder))
+        raise ParityError(f"{text}; the worst block is {block} ({drop:.4f} on its own): make a plan with cstm plan")

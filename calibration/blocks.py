@@ -1,7 +1,6 @@
-"""Which block of the network each node of a component's graph belongs to: the unit in which precision is chosen.
+"""Which block of the network each convolution belongs to: the unit in which precision is chosen.
 
-Weights keep the module's path as their name through export ("encoder.stages.2.1.conv.weight"); the other nodes belong
-to the block of what they compute on.
+Weights keep the module's path as their name through export ("encoder.stages.2.1.conv.weight").
 """
 
 from __future__ import annotations
@@ -16,20 +15,6 @@ PATTERNS = (
     (re.compile(r"^merge\.(\d)\."), "step_{}"),
 )
 HEAD = re.compile(r"^head\.")
-
-
-def node_blocks(graph: onnx.GraphProto) -> dict[str, str]:
-    """Block by node name, for nodes that a block's weights reach. Nodes before the first weights are left out."""
-    by_tensor: dict[str, str] = {}
-    found: dict[str, str] = {}
-    for node in graph.node:
-        own = [block for block in map(_block_of_weight, node.input) if block]
-        inherited = [by_tensor[name] for name in node.input if name in by_tensor]
-        block = next(iter(own + inherited), None)
-        if block:
-            found[node.name] = block
-            by_tensor |= dict.fromkeys(node.output, block)
-    return found
 
 
 def convolutions(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:

@@ -68,7 +68,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 def table(trials: list[dict], chosen: dict) -> Table:
     """The trials, as `Trial.to_dict` gives them."""
-    shown = Table("INT8", "mean IoU", "drop", "95 %", "IoU with FP32", "ms", "× FP32")
+    shown = Table(
+        "INT8",
+        "mean IoU",
+        "drop",
+        "95 %",
+        f"IoU with {trials[0]['label'].upper()}",
+        "ms",
+        f"× {trials[0]['label'].upper()}",
+    )
     base = trials[0]["ms"]
     for trial in trials:
         shown.add_row(
@@ -93,7 +101,7 @@ def draw(plan: dict, path: Path) -> None:
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
     groups = {
-        "FP32": [t for t in trials if not t["int8"]],
+        trials[0]["label"].upper(): [t for t in trials if not t["int8"]],
         "one block": [t for t in trials if sum(map(len, t["int8"].values())) == 1],
         "one component": [t for t in trials if len(t["int8"]) == 1 and t["label"] in t["int8"]],
     }

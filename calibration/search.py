@@ -68,7 +68,7 @@ class SearchPlan:
             self.base = {name: self._session(name, ()) for name in self.components}
             self.times = {name: self._time(name) for name in self.components if name != TEXT_ENCODER}
             blocks = quantisable(self.quantiser.models)
-            nothing = self._try("fp32", {})
+            nothing = self._try("fp32" if FORM[self.backend] == "cpu" else "fp16", {})
             whole = {name: self._try(name, {name: tuple(b)}) for name, b in blocks.items()}
             alone = {(n, b): self._try(f"{n} {b}", {n: (b,)}) for n, names in blocks.items() for b in names}
             chosen = [

@@ -43,6 +43,8 @@ def run(arguments: argparse.Namespace, console: Console | None = None) -> int:
     from cstm.export.sources import Source
 
     source = Source(arguments.checkpoint, arguments.preset, arguments.glove, arguments.tokenizer)
+    if arguments.max_miou_drop is not None and arguments.max_miou_drop < 0:
+        raise RequestError(f"--max-miou-drop {arguments.max_miou_drop}: must not be negative")
     if arguments.max_batch < 1:
         raise RequestError(f"--max-batch {arguments.max_batch}: must be 1 or more")
     options = BuildOptions(
