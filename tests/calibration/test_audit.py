@@ -1,0 +1,143 @@
+"""What FP16 cannot hold is found by its range, kept in FP32, and said."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from cstm.calibration.audit import audit, draw, execution_order, kept_nodes, table
+from cstm.calibration.ranges import Range
+from cstm.calibration.samples import CalibrationOptions
+from cstm.console import make_console
+from cstm.export.builder import BuildBundle, BuildOptions
+from cstm.export.half import convert_to_fp16
+from cstm.export.sources import Source
+from cstm.models.checkpoint import load_checkpoint, save_checkpoint
+from cstm.runtime.bundle import Bundle
+
+SCALE = 300.0
+
+
+def scaled_model(path):
+    """y = 1e-3 * relu(SCALE * relu(SCALE * x)): the second activation is SCALE^2 times the input."""
+    weights = {"up": np.full((4, 4, 1, 1), SCALE / 4, np.float32), "down": np.full((4, 4, 1, 1), 2.5e-4, np.float32)}
+    nodes = [
+        helper.make_node("Conv", ["x", "up"], ["a"], "first"),
+        helper.make_node("Relu", ["a"], ["b"], "relu"),
+        helper.make_node("Conv", ["b", "up"], ["c"], "second"),
+        helper.make_node("Relu", ["c"], ["d"], "wide"),
+        helper.make_node("Conv", ["d", "down"], ["y"], "third"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "scaled",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4, 8, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4, 8, 8])],
+        [numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    return path
+
+
+def spread(largest, small=0.0):
+    return Range(-largest, largest, largest, small, 256)
+
+
+RANGES = {"net": {"x": spread(2), "a": spread(6e2), "b": spread(6e2), "c": spread(1.8e5), "d": spread(1.8e5)}}
+
+
+def run(path, x):
+    return ReferenceEvaluator(onnx.load(path)).run(None, {"x": x})[0]
+
+
+def test_an_overflow_is_named_with_its_node_and_reason(tmp_path):
+    found = audit(RANGES, {"net": scaled_model(tmp_path / "net.onnx")})
+    assert [(f.tensor, f.node) for f in found] == [("c", "second"), ("d", "wide")]
+    assert all("FP16 ends at 65504" in f.reason for f in found)
+
+
+def test_values_below_the_smallest_normal_number_are_found(tmp_path):
+    ranges = {"net": RANGES["net"] | {"c": spread(1.0), "d": spread(1e-5, small=0.97)}}
+    (found,) = audit(ranges, {"net": scaled_model(tmp_path / "net.onnx")})
+    assert found.tensor == "d" and "97 %" in found.reason
+
+
+def test_what_fits_is_left_alone(tmp_path):
+    ranges = {"net": dict.fromkeys(RANGES["net"], spread(1e4))}
+    assert audit(ranges, {"net": scaled_model(tmp_path / "net.onnx")}) == []
+
+
+def test_a_sum_inside_a_mean_is_found(tmp_path):
+    nodes = [helper.make_node("ReduceMean", ["x", "axes"], ["m"], "mean", keepdims=0)]
+    graph = helper.make_graph(
+        nodes,
+        "mean",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 100_000])],
+        [helper.make_tensor_value_info("m", TensorProto.FLOAT, [1])],
+        [numpy_helper.from_array(np.array([1]), "axes")],
+    )
+    onnx.save(helper.make_model(graph), tmp_path / "mean.onnx")
+    ranges = {"net": {"x": Range(0, 2, 2, 0, 100_000), "m": Range(0, 1.5, 1.5, 0, 1)}}
+    (found,) = audit(ranges, {"net": tmp_path / "mean.onnx"})
+    assert found.node == "mean" and "sum reaches 1.5e+05" in found.reason
+
+
+def test_kept_nodes_save_what_fp16_alone_would_lose(tmp_path):
+    """AutoCast sees small inputs alone here, so that it has nothing to protect by itself. Run by ONNX's reference: ONNX
+    Runtime's CPU drops the casts between FP16 operators that it computes in FP32, and so never overflows."""
+    path = scaled_model(tmp_path / "net.onnx")
+    small = {"x": np.full((1, 4, 8, 8), 1e-3, np.float32)}
+    large = np.random.default_rng(0).uniform(1, 2, (2, 4, 8, 8)).astype(np.float32)
+    keep = kept_nodes(audit(RANGES, {"net": path}), onnx.load(path).graph)
+    assert keep == ["second", "wide", "third"]
+    convert_to_fp16(path, small, tmp_path / "alone.onnx")
+    convert_to_fp16(path, small, tmp_path / "kept.onnx", keep)
+    expected = run(path, large)
+    with np.errstate(over="ignore"):
+        assert np.isinf(run(tmp_path / "alone.onnx", large)).any()
+    np.testing.assert_allclose(run(tmp_path / "kept.onnx", large), expected, rtol=1e-2)
+
+
+@pytest.fixture(scope="module")
+def overflowing(small_checkpoint, tmp_path_factory):
+    """A bundle of a network whose mask head passes through a million, and gives the same masks."""
+    folder = tmp_path_factory.mktemp("overflow")
+    model = load_checkpoint(small_checkpoint)
+    first, _, last = model.decoder.heads[-1]
+    for parameter in first.parameters():
+        parameter.data *= 1e6
+    last.weight.data /= 1e6
+    save_checkpoint(model, folder / "large.safetensors")
+    options = BuildOptions(
+        Source(folder / "large.safetensors"),
+        folder / "bundle",
+        backend="none",
+        max_batch=2,
+        calibration=CalibrationOptions(samples=4, force=True),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        return Bundle(BuildBundle(options)())
+
+
+def test_a_network_that_overflows_is_right_in_fp16_and_the_manifest_says_why(overflowing):
+    kept = overflowing.manifest["kept_in_fp32"]
+    (head, *_) = [finding for finding in kept if finding["component"] == "decoder"]
+    assert head["largest"] > 65504 and "FP16 ends at 65504" in head["reason"]
+    (accuracy,) = [row for row in overflowing.manifest["accuracy"] if row["precision"] == "fp16"]
+    assert accuracy["lowest"] > 0.95
+
+
+def test_the_table_and_the_plot_show_the_findings(tmp_path):
+    models = {"net": scaled_model(tmp_path / "net.onnx")}
+    findings = audit(RANGES, models)
+    ranges = execution_order(RANGES, models)
+    assert list(ranges["net"]) == ["x", "a", "b", "c", "d"]
+    console = make_console()
+    with console.capture() as captured:
+        console.print(table(ranges, findings))
+    assert "second" not in captured.get() and "1.8e+05" in captured.get()
+    draw(ranges, findings, tmp_path / "ranges.png")
+    assert (tmp_path / "ranges.png").read_bytes()[:4] == b"\x89PNG"
+    assert (tmp_path / "ranges.png").stat().st_size > 5000
