@@ -112,7 +112,8 @@ def draw(ranges: Ranges, findings: list[Finding], path: Path) -> None:
             np.arange(start, start + len(heights)), heights, ".", color=COLOURS[index % len(COLOURS)], markersize=5
         )
         label = {"ha": "center", "va": "top", "color": COLOURS[index % len(COLOURS)], "fontsize": 10}
-        axes.text(start + len(heights) / 2, FLOOR, name.replace("_", "\n"), **label)
+        below = axes.get_xaxis_transform()  # y in shares of the axes
+        axes.text(start + len(heights) / 2, -0.02, name.replace("_", "\n"), transform=below, **label)
         marks += [(start + i, found[name, t].largest) for i, t in enumerate(tensors) if (name, t) in found]
         start += len(heights)
     _draw_findings(axes, marks)
@@ -175,9 +176,9 @@ def _draw_limits(axes) -> None:
 
 def _draw_findings(axes, marks: list[tuple[int, float]]) -> None:
     """marks: place and magnitude of each; those beyond the plot point out of it."""
-    label = f"kept in FP32: {len(marks)}"
     for marker, beyond in (("o", False), ("^", True)):
         shown = [(place, np.clip(height, FLOOR, CEILING)) for place, height in marks if (height > CEILING) == beyond]
         if shown:
+            label = f"kept in FP32: {len(shown)}" + ", off the plot" * beyond
             look = {"linestyle": "", "markersize": 8, "markerfacecolor": "none", "color": ALARM}
-            axes.plot(*zip(*shown, strict=True), marker=marker, label=label + ", off the plot" * beyond, **look)
+            axes.plot(*zip(*shown, strict=True), marker=marker, label=label, **look)

@@ -19,7 +19,7 @@ from cstm.training.options import CHECKPOINT, PRECISIONS, SCHEDULES, STATE, Trai
 
 DEFAULT_PRESET = "tiny"
 BACKBONES = ("resnet50", "i3d", "bert")
-CHANGES = ("preset", "streams", "no_cmam", "lgfs", *BACKBONES)  # of the network, which --from brings
+CHANGES = ("preset", "no_cmam", "lgfs", *BACKBONES)  # of the network, which --from brings
 HELD_OUT_SEED = 1000  # unlike the one that `cstm eval` is given
 
 
@@ -30,7 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="start", type=Path, metavar="F", help="begin with this checkpoint's weights")
     parser.add_argument("--resume", action="store_true", help="go on with the run in OUT")
     parser.add_argument("--until", type=int, metavar="N", help="stop after update N; --resume goes on")
-    parser.add_argument("--streams", nargs="+", choices=STREAMS, help="encoders in use (default: both)")
+    parser.add_argument(
+        "--streams",
+        nargs="+",
+        choices=STREAMS,
+        help="encoders in use; --from keeps what is shared",
+    )
     parser.add_argument("--no-cmam", action="store_true", help="without the words' modulation")
     parser.add_argument("--lgfs", nargs="*", type=int, choices=STAGES, metavar="STAGE", help="stages that LGFS weighs")
     parser.add_argument("--resnet50", type=Path, metavar="F", help="torchvision's ResNet-50 to begin with")
@@ -101,6 +106,8 @@ def network(arguments: argparse.Namespace, options: TrainOptions):
         if given:
             raise RequestError(f"--from brings its own network; leave out {', '.join('--' + n for n in given)}")
         model = checkpoint.load_checkpoint(arguments.start)
+        if arguments.streams:
+            model = _with_streams(model, arguments.streams)
         model.config = dataclasses.replace(model.config, size=options.size or model.config.size)
         return model
     model = CSTM(_config(arguments, options))
@@ -108,6 +115,20 @@ def network(arguments: argparse.Namespace, options: TrainOptions):
         if file := getattr(arguments, name):
             getattr(checkpoint, f"load_{name}")(model, file)
     return model
+
+
+def _with_streams(model, streams: list[str]):
+    """`model` with other encoders: what the two networks share keeps its weights, the rest is fresh."""
+    from cstm.models.cstm import CSTM
+
+    streams = tuple(s for s in STREAMS if s in streams)
+    stages = model.config.lgfs_stages if len(streams) == len(STREAMS) else ()
+    changed = CSTM(dataclasses.replace(model.config, streams=streams, lgfs_stages=stages), model.provenance)
+    changed.tokenizer = model.tokenizer
+    own = changed.state_dict()
+    shared = {n: t for n, t in model.state_dict().items() if n in own and own[n].shape == t.shape}
+    changed.load_state_dict(shared, strict=False)
+    return changed
 
 
 def _config(arguments: argparse.Namespace, options: TrainOptions) -> CSTMConfig:

@@ -1,5 +1,6 @@
 """The commands `cstm train` and `cstm ablate`, as a user calls them."""
 
+import argparse
 import csv
 import json
 import subprocess
@@ -10,7 +11,9 @@ import pytest
 from cstm.cli import main
 from cstm.data.sprites.write import SpriteOptions, write_sprites
 from cstm.models.checkpoint import load_checkpoint, read_metadata, read_tokenizer, save_checkpoint
+from cstm.training import train
 from cstm.training.ablate import ROWS, to_markdown
+from cstm.training.options import TrainOptions
 
 QUICK = ["--size", "64", "--steps", "2", "--batch", "2", "--held-out", "2", "--workers", "0", "--threads", "1"]
 
@@ -52,6 +55,18 @@ def test_a_run_begins_with_another_ones_weights(trained, tmp_path):
     assert model.config.size == 96
     assert model.tokenizer == read_tokenizer(trained / "checkpoint.safetensors")
     assert model.provenance["from"].endswith("checkpoint.safetensors")
+
+
+def test_a_run_with_fewer_streams_keeps_what_it_shares(small_checkpoint, tmp_path):
+    words = ["--from", str(small_checkpoint), "--streams", "spatial", "--steps", "1"]
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    model = train.network(parser.parse_args([str(tmp_path), *words]), TrainOptions(steps=1))
+    whole = load_checkpoint(small_checkpoint).state_dict()
+    assert (model.config.streams, model.config.lgfs_stages) == (("spatial",), ())
+    own = model.state_dict()
+    assert all(own[name].equal(whole[name]) for name in own if not name.startswith("fusion."))
+    assert not any("temporal" in name for name in own)
 
 
 @pytest.mark.parametrize(
