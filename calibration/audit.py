@@ -104,23 +104,25 @@ def draw(ranges: Ranges, findings: list[Finding], path: Path) -> None:
     figure = Figure(figsize=(11, 5), layout="constrained")
     axes = figure.subplots()
     _draw_limits(axes)
-    found = {(finding.component, finding.tensor): finding for finding in findings}
-    start, marks = 0, []
+    found = {(finding.component, finding.tensor): finding.largest for finding in findings}
+    start, middles, marks = 0, [], []
     for index, (name, tensors) in enumerate(ranges.items()):
         heights = np.clip([r.largest for r in tensors.values()], FLOOR, CEILING)
-        axes.plot(
-            np.arange(start, start + len(heights)), heights, ".", color=COLOURS[index % len(COLOURS)], markersize=5
-        )
-        label = {"ha": "center", "va": "top", "color": COLOURS[index % len(COLOURS)], "fontsize": 10}
-        below = axes.get_xaxis_transform()  # y in shares of the axes
-        axes.text(start + len(heights) / 2, -0.02, name.replace("_", "\n"), transform=below, **label)
-        marks += [(start + i, found[name, t].largest) for i, t in enumerate(tensors) if (name, t) in found]
+        places = np.arange(start, start + len(heights))
+        axes.plot(places, heights, ".", color=COLOURS[index % len(COLOURS)], markersize=5)
+        marks += [
+            (p, h, found[name, t]) for p, h, t in zip(places, heights, tensors, strict=True) if (name, t) in found
+        ]
+        middles.append(places.mean())
         start += len(heights)
     _draw_findings(axes, marks)
-    axes.set(xlim=(-5, start + 5), ylim=(FLOOR / 2, CEILING * 2), xticks=[])
-    axes.set_ylabel("largest magnitude")
+    axes.set(xlim=(-5, start + 5), ylim=(FLOOR / 2, CEILING * 2), ylabel="largest magnitude")
+    axes.set_xticks(middles, [name.replace("_", "\n") for name in ranges])
+    axes.set_yticks([2.0**power for power in range(-18, 24, 4)])
+    for index, label in enumerate(axes.get_xticklabels()):
+        label.set_color(COLOURS[index % len(COLOURS)])
+    axes.tick_params(axis="x", length=0)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="upper right")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png")
 
@@ -174,11 +176,15 @@ def _draw_limits(axes) -> None:
         axes.text(0, height * 1.2, label, fontsize=9, color="#222222", va="bottom")
 
 
-def _draw_findings(axes, marks: list[tuple[int, float]]) -> None:
-    """marks: place and magnitude of each; those beyond the plot point out of it."""
-    for marker, beyond in (("o", False), ("^", True)):
-        shown = [(place, np.clip(height, FLOOR, CEILING)) for place, height in marks if (height > CEILING) == beyond]
+def _draw_findings(axes, marks: list[tuple[int, float, float]]) -> None:
+    """marks: place, the activation's own height, and the finding's magnitude; one beyond the plot points out of it."""
+    inside, beyond = ([m for m in marks if (m[2] > CEILING) == off] for off in (False, True))
+    for shown, marker, label in ((inside, "o", "kept in FP32"), (beyond, "^", "kept in FP32, beyond this plot")):
         if shown:
-            label = f"kept in FP32: {len(shown)}" + ", off the plot" * beyond
+            places, own, largest = np.array(shown).T
+            largest = np.clip(largest, FLOOR, CEILING)
+            axes.vlines(places, own, largest, color=ALARM, linewidth=0.8)
             look = {"linestyle": "", "markersize": 8, "markerfacecolor": "none", "color": ALARM}
-            axes.plot(*zip(*shown, strict=True), marker=marker, label=label, **look)
+            axes.plot(places, largest, marker=marker, label=f"{label}: {len(shown)}", **look)
+    if marks:
+        axes.legend(frameon=False, loc="lower right")

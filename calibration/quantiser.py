@@ -8,7 +8,9 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import onnx
 
+from cstm.calibration.audit import audit, kept_nodes
 from cstm.calibration.inputs import component_inputs
 from cstm.calibration.qdq import FORMS, quantise
 from cstm.calibration.ranges import MeasureRanges, Ranges
@@ -65,7 +67,8 @@ class Quantiser:
         if blocks:
             return quantise(source, self.ranges[name], blocks, samples, form, target)
         if FORMS[form].rest == "fp16":
-            convert_to_fp16(source, samples, target)
+            findings = audit({name: self.ranges[name]}, {name: source})
+            convert_to_fp16(source, samples, target, kept_nodes(findings, onnx.load(source).graph))
         else:
             with atomic_path(target) as temporary:
                 shutil.copyfile(source, temporary)
