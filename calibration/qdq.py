@@ -7,9 +7,9 @@ Two forms of one plan:
   ONNX Runtime is right); the same numbers as uint8 it gets right.
 - `tensorrt`: activations as int8, symmetric, as TensorRT wants them; everything else FP16.
 
-Only what the chosen convolutions read is quantised (a sum or pooling that reads the same tensor reads it quantised):
-also quantising residual sums and pooling was slower on the CPU and cost more accuracy (10 % instead of 2 % at the
-spatial encoder's last stage).
+Only what the chosen convolutions read is quantised (a sum, pooling or modulation that reads the same tensor reads it
+quantised): also quantising residual sums and pooling was slower on the CPU and cost more accuracy (10 % instead of 2 %
+at the spatial encoder's last stage).
 """
 
 from __future__ import annotations

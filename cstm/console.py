@@ -16,6 +16,7 @@ EXTRAS = {
     "tensorrt_rtx": "rtx",
     "tensorrt": "gpu",
     "cuda": "gpu",
+    "triton": "kernels",
 } | dict.fromkeys(("h5py", "scipy", "cv2", "tensorboard", "matplotlib", "pycocotools"), "train")
 
 

@@ -14,6 +14,7 @@ from cstm.errors import RequestError
 from cstm.models.config import PRESETS
 
 PRECISIONS = ("fp32", "fp16", "int8")
+ATTENTION = ("auto", "native", "plugin")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, help="the bundle's folder; default build/<preset>")
     parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=["fp32", "fp16"])
     parser.add_argument("--backend", choices=("auto", "tensorrt", "tensorrt_rtx", "none"), default="auto")
+    parser.add_argument(
+        "--attention",
+        choices=ATTENTION,
+        default=ATTENTION[0],
+        help="in engines, CMAM and LGFS as TensorRT's layers or as our kernels; auto: the faster, where a GPU is",
+    )
     parser.add_argument("--max-batch", type=int, default=4, metavar="N", help="most sentences in one inference")
     parser.add_argument("--glove", type=Path, help="GloVe's text file, for a checkpoint whose text encoder is the GRU")
     parser.add_argument("--tokenizer", type=Path, help="a tokenizer.json, for a checkpoint with a tokenizer of its own")
@@ -52,6 +59,7 @@ def run(arguments: argparse.Namespace, console: Console | None = None) -> int:
         output=(arguments.output or Path("build") / source.preset_name()).resolve(),
         precisions=tuple(p for p in PRECISIONS if p in arguments.precision),
         backend=arguments.backend,
+        attention=arguments.attention,
         max_batch=arguments.max_batch,
         force=arguments.force,
         calibration=calibration_options(arguments),

@@ -22,8 +22,9 @@ from cstm.calibration.samples import CalibrationOptions
 from cstm.console import make_console
 from cstm.data.demo import DEMO_SENTENCES, DEMO_VIDEO
 from cstm.export import engines, publish, sources
+from cstm.export.attention import AUTO, BuildAttention
 from cstm.export.half import convert_to_fp16
-from cstm.export.macs import count_macs
+from cstm.export.macs import count_macs, reference_macs
 from cstm.export.steps import Steps, code_fingerprint
 from cstm.export.to_onnx import export_component
 from cstm.export.verify import keep_if_right, verify_chain, verify_values
@@ -34,6 +35,7 @@ from cstm.models.contract import MASK_LOGITS, chain_inputs, contract
 from cstm.runtime.backends.torch import TorchSession
 from cstm.runtime.bundle import CHECKPOINT, GOLDEN, TOKENIZER, WORD_VECTORS_FILE, engine_file, onnx_file
 from cstm.runtime.chain import Chain
+from cstm.runtime.device_array import cuda_device
 from cstm.runtime.text import SentenceReader
 
 SAMPLES = 3
@@ -41,7 +43,8 @@ SAMPLES = 3
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What to build. backend: "auto", "tensorrt", "tensorrt_rtx", or "none" for ONNX alone.
+    """What to build. backend: "auto", "tensorrt", "tensorrt_rtx", or "none" for ONNX alone. attention: of
+    `attention.CHOICES`, for engines.
 
     calibration: what INT8's ranges are measured on. plan: which blocks are INT8 (None: all that can be). max_drop: of
     mean IoU against FP32, above which the build fails (None: each precision's own, see `calibration.accuracy`).
@@ -51,6 +54,7 @@ class BuildOptions:
     output: Path
     precisions: tuple[str, ...] = ("fp32", "fp16")
     backend: str = "auto"
+    attention: str = AUTO
     max_batch: int = 4
     force: bool = False
     calibration: CalibrationOptions = field(default_factory=CalibrationOptions)
@@ -70,7 +74,7 @@ class BuildBundle:
         self.fingerprint = options.source.fingerprint()
         self.folder = options.output.parent / f".{options.output.name}.work"
         self.steps = Steps(self.folder, options.force)
-        self.code = code_fingerprint("models", "data", "runtime", "calibration", "export"), publish.tools()
+        self.code = code_fingerprint("models", "kernels", "data", "runtime", "calibration", "export"), publish.tools()
         self.rows: list[dict] = []
         self.macs: dict[str, int] = {}
         self.files = [CHECKPOINT, TOKENIZER, GOLDEN]
@@ -114,7 +118,11 @@ class BuildBundle:
             calibration=asdict(self.options.calibration) if "int8" in self.options.precisions else None,
         )
         publish.publish(self.folder, self.files, manifest, self.options.output)
-        make_console().print(publish.table(self.rows))
+        make_console().print(publish.table(self.rows, reference_macs(self.config)))
+        if self.module and self.options.attention == AUTO and cuda_device() is None:
+            self.console.print(
+                "no GPU here to measure plugins on: built with TensorRT's own layers, --attention native"
+            )
         if not self.module and self.options.backend == "auto":
             self.console.print('no TensorRT here, so no engines; pip install "cstm\\[rtx]" builds them without a GPU')
         return self.options.output
@@ -299,15 +307,21 @@ class BuildBundle:
         made_from = FORMS["tensorrt"].precision if precision == "int8" else precision
         source, file = onnx_file(name, made_from), engine_file(name, precision, self.module)
         made_by = engines.origin(self.module)
-        options = engines.EngineOptions(self.module, self.options.max_batch)
-        build = engines.BuildEngine(
-            self.folder / source, self.components[name], options, self.folder / f"timing_{self.module}.cache"
+        build = BuildAttention(
+            self.components[name],
+            self.module,
+            self.options.max_batch,
+            self.options.attention,
+            self.folder / f"timing_{self.module}.cache",
+            lambda: {key: array[:1] for key, array in self.component_samples[name].items()},
         )
         inputs = {"onnx": self.steps.digest(source), "max_batch": self.options.max_batch} | made_by
+        inputs["attention"] = self.options.attention, cuda_device()
         label = f"{name} {precision} {self.module} engine"
-        info = self._shown_step(label, file, inputs, [file], lambda: build(self.folder / file))
+        info = self._shown_step(label, file, inputs, [file], lambda: build(self.folder / source, self.folder / file))
         self._add_row(name, precision, self.module, file, info)
-        return {"component": name, "precision": precision, "module": self.module, "file": file} | made_by
+        entry = {"component": name, "precision": precision, "module": self.module, "file": file}
+        return entry | made_by | {"attention": info["attention"]}
 
     def _add_row(self, name: str, precision: str, kind: str, file: str, info: dict) -> None:
         self.files.append(file)

@@ -24,10 +24,12 @@ from cstm.runtime.device_array import cuda_device
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """module: "tensorrt" or "tensorrt_rtx". max_batch: largest batch; engines are tuned for 1."""
+    """module: "tensorrt" or "tensorrt_rtx". max_batch: largest batch; engines are tuned for 1. plugins: whether our
+    kernels take over CMAM and LGFS, which needs Triton."""
 
     module: str
     max_batch: int = 4
+    plugins: bool = False
 
 
 class BuildEngine:
@@ -54,10 +56,31 @@ class BuildEngine:
             file.write_text(json.dumps(request), encoding="utf-8")
             command = [sys.executable, "-m", "cstm.export.engines", str(file)]
             # From elsewhere: in the repository's root, `cstm/` would hide the installed package.
-            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, cwd=folder)
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+                cwd=folder,
+                env=_environment(self.options.module, Path(folder)),
+            )
             if done.returncode != 0 or not temporary.stat().st_size:
                 said = " | ".join((done.stdout + done.stderr).strip().splitlines()[-3:])
                 raise EngineError(f"{self.component.name}: {self.options.module} could not build the engine: {said}")
+
+
+def _environment(module: str, folder: Path) -> dict[str, str]:
+    """For the building process: Triton compiles in it, whatever it does in this one, and TensorRT-RTX's parser finds
+    plugins: it looks for its own library by a name that the wheel (1.7.1) lacks, and aborts where there is none."""
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    found = util.find_spec("tensorrt_rtx_libs") if module == "tensorrt_rtx" else None
+    libraries = sorted(Path(found.submodule_search_locations[0]).glob("libtensorrt_rtx.so.*")) if found else []
+    if libraries:
+        (folder / "libtensorrt_rtx.so").symlink_to(libraries[-1])
+        paths = [str(folder), environment.get("LD_LIBRARY_PATH", "")]
+        environment["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, paths))
+    return environment
 
 
 def engine_module(requested: str = "auto") -> str | None:
@@ -95,14 +118,44 @@ def _build(request: dict) -> None:
         Profile,
     )
 
+    source = request["onnx"]
+    if request["plugins"]:
+        _register_plugins(request["module"])
+        source = _with_plugins(source)
     profile = Profile()
     for name, shapes in request["profile"].items():
         profile.add(name, *map(tuple, shapes))
     cache = request["timing_cache"]
     config = CreateConfig(profiles=[profile], load_timing_cache=cache if Path(cache).is_file() else None)
-    network = NetworkFromOnnxPath(request["onnx"], strongly_typed=True)
+    network = NetworkFromOnnxPath(source, strongly_typed=True)
     engine = EngineBytesFromNetwork(network, config, save_timing_cache=cache)()
     Path(request["engine"]).write_bytes(bytes(engine))
+
+
+def _with_plugins(source: str) -> str:
+    """The ONNX file with plugin nodes, in this process's folder, which its parent removes."""
+    import onnx
+
+    from cstm.export.plugins import use_plugins
+
+    onnx.save(use_plugins(onnx.load(source)), "plugins.onnx")
+    return "plugins.onnx"
+
+
+def _register_plugins(module: str) -> None:
+    if module == "tensorrt":
+        import tensorrt
+        import tensorrt.plugin
+
+        from cstm.kernels.plugin_aot import register_aot_plugins
+
+        register_aot_plugins(tensorrt, tensorrt.plugin)
+        return
+    import tensorrt_rtx
+
+    from cstm.kernels.plugin_v3 import register_plugins
+
+    register_plugins(tensorrt_rtx)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from torch import nn
 from cstm.export.constants import fold_constant_channels
 from cstm.export.rewrites import fold_padding
 from cstm.files import atomic_path
+from cstm.kernels.functions import add_functions, translations
 from cstm.models.contract import BATCH, TOKEN_IDS, TOKEN_MASK, Component, TensorSpec
 
 OPSET = 20
@@ -48,9 +49,10 @@ def export_component(module: nn.Module, component: Component, path: str | Path) 
             input_names=[spec.name for spec in component.inputs],
             output_names=[spec.name for spec in component.outputs],
             dynamic_shapes=(tuple({0: batch} for _ in example),),
+            custom_translation_table=translations(),
             verbose=False,
         )
-    model = slim(name_batch(program.model_proto))
+    model = slim(name_batch(add_functions(program.model_proto)))
     for rewrite in (fold_padding, fold_constant_channels):
         model = slim(rewrite(model))
     onnx.checker.check_model(model, full_check=True)

@@ -12,40 +12,25 @@ import sys
 import tempfile
 from pathlib import Path
 
-import torch
 import triton
 from rich.table import Table
-from triton.backends.compiler import GPUTarget
 from triton.backends.nvidia.compiler import get_ptxas, sm_arch_from_capability
-from triton.compiler import ASTSource
 
 from cstm.console import make_console, run_command
 from cstm.errors import RequestError
 from cstm.files import write_json
-from cstm.kernels.launch import OPTIONS, Launch
+from cstm.kernels.aot import compile_kernel, source
+from cstm.kernels.launch import Launch
 from cstm.kernels.shapes import DTYPES, network_launches
 from cstm.kernels.traffic import traffic
 
 CAPABILITIES = (80, 86, 89, 90, 120)
-POINTERS = {torch.float16: "*fp16", torch.bfloat16: "*bf16", torch.float32: "*fp32"}
-ALIGNED = [["tt.divisibility", 16]]  # what Triton's launcher finds out about pointers and integers by itself
 
 
 def resources(launch: Launch, capability: int) -> dict[str, int]:
     """{"shared" bytes a program, "registers" a thread, "spills" bytes a thread, stored and loaded}."""
-    compiled = triton.compile(source(launch), target=GPUTarget("cuda", capability, 32), options=OPTIONS)
+    compiled = compile_kernel(launch, capability)
     return {"shared": compiled.metadata.shared} | _assembled(compiled.asm["ptx"], capability)
-
-
-def source(launch: Launch) -> ASTSource:
-    """What the launch would be compiled from, alignment included."""
-    names = launch.kernel.arg_names
-    arguments = dict(zip(names, launch.arguments, strict=False))
-    signature = {n: POINTERS[v.dtype] if isinstance(v, torch.Tensor) else "i32" for n, v in arguments.items()}
-    signature |= dict.fromkeys(launch.constants, "constexpr")
-    aligned = [n for n, v in arguments.items() if isinstance(v, torch.Tensor) or v % 16 == 0]
-    attributes = {(names.index(name),): ALIGNED for name in aligned}
-    return ASTSource(launch.kernel, signature, launch.constants, attributes)
 
 
 def _assembled(ptx: str, capability: int) -> dict[str, int]:

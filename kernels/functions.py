@@ -112,7 +112,13 @@ def translations() -> dict:
 
 
 def _node(function: onnx.FunctionProto) -> Callable:
-    """Adds a node that calls `function`. The first two inputs are the maps; the output has their dtype."""
+    """Adds a node that calls `function`."""
+    call = Op(Opset(DOMAIN, VERSION), function.name, _schema(function))
+    return lambda *inputs: call(*inputs)
+
+
+def _schema(function: onnx.FunctionProto) -> defs.OpSchema:
+    """The first two inputs are the maps; the output has their dtype and shape."""
     types = ["tensor(float16)", "tensor(bfloat16)", "tensor(float)"]
     parameters = [defs.OpSchema.FormalParameter(n, "T" if i < 2 else "W", "") for i, n in enumerate(function.input)]
     schema = defs.OpSchema(
@@ -123,8 +129,19 @@ def _node(function: onnx.FunctionProto) -> Callable:
         outputs=[defs.OpSchema.FormalParameter(function.output[0], "T", "")],
         type_constraints=[("T", types, "maps"), ("W", types, "language")],
     )
-    call = Op(Opset(DOMAIN, VERSION), function.name, schema)
-    return lambda *inputs: call(*inputs)
+    schema.set_type_and_shape_inference_function(lambda context: context.set_output_type(0, context.get_input_type(0)))
+    return schema
+
+
+def register_schemas() -> None:
+    """Make the operators known to onnx in this process, as its own are: to shape inference, to its checker, and to
+    ModelOpt, which else asks TensorRT what they are."""
+    for function in onnx_functions():
+        if not defs.has(function.name, DOMAIN):
+            defs.register_schema(_schema(function))
+
+
+register_schemas()
 
 
 def add_functions(model: onnx.ModelProto) -> onnx.ModelProto:

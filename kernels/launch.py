@@ -11,7 +11,8 @@ OPTIONS = {"num_warps": 4, "enable_fp_fusion": True}  # said, because Triton's d
 
 @dataclass(frozen=True)
 class Launch:
-    """`kernel[grid](*arguments, **constants)`. arguments: tensors and integers; constants: the kernel's constexprs.
+    """`kernel[grid](*arguments, **constants)`. arguments: the tensors read, integers, then the tensor written, as
+    TensorRT wants its plugins' kernels; constants: the kernel's constexprs.
 
     Made from tensors on the device "meta", it cannot run but says all that a compiler needs.
     """

@@ -23,7 +23,7 @@ PARTS = 64  # partial logits that `weigh_words` adds at once
 
 @triton.jit
 def score_words(
-    u, key, parts, channels, positions, words, share, ROWS: tl.constexpr, SPAN: tl.constexpr, WORDS: tl.constexpr
+    u, key, channels, positions, words, share, parts, ROWS: tl.constexpr, SPAN: tl.constexpr, WORDS: tl.constexpr
 ):
     """Partial logits [B, blocks * splits, N] in FP32. Grid: B * blocks of channels, splits of positions."""
     sample, channel, present = tile_rows(channels, ROWS)
@@ -38,7 +38,7 @@ def score_words(
 
 
 @triton.jit
-def weigh_words(parts, bias, weights, count, words, PARTS: tl.constexpr, WORDS: tl.constexpr):
+def weigh_words(parts, bias, count, words, weights, PARTS: tl.constexpr, WORDS: tl.constexpr):
     """Weights [B,N] in FP32, from `count` partial logits a sample: sum, L2 norm, softmax. Grid: B."""
     sample = tl.program_id(0)
     word = tl.arange(0, WORDS)
@@ -61,7 +61,7 @@ def weigh_words(parts, bias, weights, count, words, PARTS: tl.constexpr, WORDS: 
 
 @triton.jit
 def raise_channels(
-    x, u, gate, weights, out, channels, positions, words, ROWS: tl.constexpr, SPAN: tl.constexpr, WORDS: tl.constexpr
+    x, u, gate, weights, channels, positions, words, out, ROWS: tl.constexpr, SPAN: tl.constexpr, WORDS: tl.constexpr
 ):
     """X + U * (sigmoid(gate . weights) - 0.5). Grid: B * blocks of channels, spans of positions."""
     sample, channel, present = tile_rows(channels, ROWS)
@@ -113,9 +113,9 @@ def modulation(x, u, key, bias, gate) -> tuple[torch.Tensor, list[Launch]]:
     count = programs // batch * splits
     parts, weights = (torch.empty(batch, n, words, dtype=torch.float32, device=x.device) for n in (count, 1))
     out = torch.empty_like(x)
-    score = (u, key, parts, channels, positions, words, share)
-    weigh = (parts, bias, weights, count, words)
-    apply = (x, u, gate, weights, out, channels, positions, words)
+    score = (u, key, channels, positions, words, share, parts)
+    weigh = (parts, bias, count, words, weights)
+    apply = (x, u, gate, weights, channels, positions, words, out)
     return out, [
         Launch(score_words, (programs, splits), score, tile),
         Launch(weigh_words, (batch,), weigh, {"PARTS": PARTS, "WORDS": cut.words}),

@@ -21,7 +21,7 @@ from cstm.kernels.tiles import Tiling, row_means, tile_rows, tiling
 
 
 @triton.jit
-def pool_streams(spatial, temporal, pooled, channels, positions, ROWS: tl.constexpr, SPAN: tl.constexpr):
+def pool_streams(spatial, temporal, channels, positions, pooled, ROWS: tl.constexpr, SPAN: tl.constexpr):
     """Means [B,2E] in FP32, the spatial stream's first. Grid: B * blocks of channels, 2 streams."""
     sample, channel, present = tile_rows(channels, ROWS)
     row = sample * channels + channel
@@ -34,7 +34,7 @@ def pool_streams(spatial, temporal, pooled, channels, positions, ROWS: tl.conste
 
 
 @triton.jit
-def blend_streams(spatial, temporal, scores, out, channels, positions, ROWS: tl.constexpr, SPAN: tl.constexpr):
+def blend_streams(spatial, temporal, scores, channels, positions, out, ROWS: tl.constexpr, SPAN: tl.constexpr):
     """w_s * S + w_t * V, weights from scores [B,2E]. Grid: B * blocks of channels, spans of positions."""
     sample, channel, present = tile_rows(channels, ROWS)
     place = scores + 2 * sample * channels + channel
@@ -86,7 +86,7 @@ def pooling(spatial, temporal) -> tuple[torch.Tensor, Launch]:
     cut, batch, width, positions = _cut(spatial)
     pooled = torch.empty(batch, 2 * width, dtype=torch.float32, device=spatial.device)
     grid = (batch * cut.blocks(width), 2)
-    arguments = (spatial, temporal, pooled, width, positions)
+    arguments = (spatial, temporal, width, positions, pooled)
     return pooled, Launch(pool_streams, grid, arguments, {"ROWS": cut.rows, "SPAN": cut.span})
 
 
@@ -95,7 +95,7 @@ def blending(spatial, temporal, scores) -> tuple[torch.Tensor, Launch]:
     cut, batch, width, positions = _cut(spatial)
     out = torch.empty_like(spatial)
     grid = (batch * cut.blocks(width), triton.cdiv(positions, cut.span))
-    arguments = (spatial, temporal, scores, out, width, positions)
+    arguments = (spatial, temporal, scores, width, positions, out)
     return out, Launch(blend_streams, grid, arguments, {"ROWS": cut.rows, "SPAN": cut.span})
 
 

@@ -26,8 +26,8 @@ def _floor(shape: OperatorShape) -> int:
         score, weigh, apply = (launch.arguments for launch in shape.launches)
         (u, key), bias, (x, u, gate) = score[:2], weigh[1], apply[:3]
         return sum(map(_bytes, (u, key, bias, x, u, gate, x)))
-    spatial, temporal, scores, out = shape.launches[1].arguments[:4]
-    return sum(map(_bytes, (spatial, temporal, spatial, temporal, scores, out)))
+    spatial, temporal, scores = shape.launches[1].arguments[:3]
+    return sum(map(_bytes, (spatial, temporal, spatial, temporal, scores, spatial)))
 
 
 def _moved(launch: Launch) -> int:

@@ -6,6 +6,8 @@ The fold: CMAM sums its attention over positions before normalising it, and its 
 mean of U over positions, a is proportional to u . (W_k^T Q) + b_k . Q (the L2 norm cancels the number of positions),
 and since the softmax sums to one the gate is sigmoid(sum p_n (G t_n + c)). `key` = W_k^T Q, `bias` = b_k . Q and
 `gate` = G t + c depend on the sentence alone: they are the language plan, made once a sentence.
+
+What is left of CMAM at run time, and LGFS, are operators of `kernels.ops`, which export to one node each.
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+import cstm.kernels.ops  # noqa: F401 (registers torch.ops.cstm)
 from cstm.models import contract as names
-from cstm.models.cmam import CMAM, l2_normalise, per_channel
+from cstm.models.cmam import CMAM
 from cstm.models.config import STAGES
 from cstm.models.cstm import CSTM, middle_frame
 from cstm.models.decoder import pyramid
+from cstm.models.lgfs import LGFS
 
 
 class TextComponent(nn.Module):
@@ -45,15 +49,6 @@ def language_plan(cmam: CMAM, words: torch.Tensor) -> tuple[torch.Tensor, torch.
     return weight.T @ queries, offset @ queries, cmam.gate(words).transpose(1, 2)
 
 
-def modulate(x, u, key, bias, gate):
-    """X + U * (g - 0.5): X and U [B,C,...], key and gate [B,C,N], bias [B,N] -> the shape of X."""
-    mean = u.flatten(2).mean(-1)
-    attention = (mean.unsqueeze(1) @ key).squeeze(1) + bias
-    weights = l2_normalise(attention).softmax(-1)
-    raised = torch.sigmoid((gate @ weights.unsqueeze(-1)).squeeze(-1))
-    return x + u * (per_channel(raised, x) - 0.5)
-
-
 class EncoderComponent(nn.Module):
     """Pixels uint8 [B,3,R,R] or [B,3,T,R,R] and the stream's language plan -> five maps [B,E,R/2..R/32]."""
 
@@ -68,7 +63,8 @@ class EncoderComponent(nn.Module):
         for index, stage in enumerate(self.encoder.stages):
             x = stage(x)
             if plan:
-                x = modulate(x, self.encoder.cmam[index].mixed(x), *plan[3 * index : 3 * index + 3])
+                u = self.encoder.cmam[index].mixed(x)
+                x = torch.ops.cstm.modulate(x, u, *plan[3 * index : 3 * index + 3])
             features.append(self.encoder.project[index](middle_frame(x)))
         return tuple(features)
 
@@ -85,9 +81,15 @@ class FusionComponent(nn.Module):
         count = len(STAGES)
         streams = [inputs[i * count : (i + 1) * count] for i in range(self.streams)]
         sentence = inputs[-1]
-        return tuple(
-            fuse(list(stage), sentence) for fuse, stage in zip(self.fusion, zip(*streams, strict=True), strict=True)
-        )
+        stages = zip(self.fusion, zip(*streams, strict=True), strict=True)
+        return tuple(_fuse(module, maps, sentence) for module, maps in stages)
+
+
+def _fuse(module: nn.Module, maps: tuple[torch.Tensor, ...], sentence: torch.Tensor) -> torch.Tensor:
+    if not isinstance(module, LGFS):
+        return module(list(maps))
+    layers = (module.squeeze.weight, module.squeeze.bias, module.select.weight, module.select.bias)
+    return torch.ops.cstm.select(*maps, sentence, *layers)
 
 
 class DecoderComponent(nn.Module):

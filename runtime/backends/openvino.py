@@ -69,7 +69,11 @@ class OpenVINOBackend(Backend):
 def _core():
     import openvino
 
-    return openvino.Core()
+    from cstm.kernels.openvino_nodes import extensions
+
+    core = openvino.Core()
+    core.add_extension(extensions())
+    return core
 
 
 def make(name: str) -> Backend:

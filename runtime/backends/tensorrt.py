@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from cstm.errors import ContractError, EngineError, MissingDependencyError
+from cstm.kernels.plugin_v3 import register_plugins
 from cstm.models.contract import Component, check_arrays, contract
 from cstm.runtime.backends import Backend
 from cstm.runtime.bundle import Bundle
@@ -30,7 +31,8 @@ class TensorRTSession(Session):
     engine: the serialised engine, or the file that holds it.
     module: "tensorrt" or "tensorrt_rtx".
     built_with: {"tensorrt": version of `module`, "gpu": the GPU's name or None}, from the bundle's manifest.
-        Engines of `tensorrt` run only on that GPU model, those of `tensorrt_rtx` on any that it supports.
+        Engines of `tensorrt` run only on that GPU model, those of `tensorrt_rtx` on any that it supports. Where
+        "attention" is "plugin", the engine holds our kernels.
     max_batch: the largest batch that the engine was built for.
     stream: a CUDA stream to work on, with `__cuda_stream__` (cuda-core, CuPy, torch); a new one where None.
 
@@ -50,6 +52,8 @@ class TensorRTSession(Session):
         self.max_batch = max_batch
         self._gpu = device.device_id
         self.stream = device.create_stream(stream)
+        if module == "tensorrt_rtx" and built_with.get("attention") == "plugin":
+            register_plugins(trt)
         self._runtime = trt.Runtime(_logger(trt))
         self._engine = self._runtime.deserialize_cuda_engine(
             engine if isinstance(engine, bytes) else Path(engine).read_bytes()

@@ -100,8 +100,9 @@ def test_only_what_a_chosen_convolution_reads_is_quantised(made):
     for node in made.nodes("DequantizeLinear"):
         readers = [other for other in made.graph.node if node.output[0] in other.input]
         assert made.expected & {reader.name for reader in readers}, node.name
-        # A sum or pooling that reads the same tensor may; products, softmaxes and norms never do.
-        assert {reader.op_type for reader in readers} <= {"Conv", "Add", "MaxPool"}
+        # A sum, pooling or modulation that reads the same tensor may; the language plan never does.
+        assert {reader.op_type for reader in readers} <= {"Conv", "Add", "MaxPool", "Modulate"}
+        assert all(node.output[0] in reader.input[:2] for reader in readers)
 
 
 def test_chosen_weights_are_stored_in_8_bits_and_others_as_they_were(made):

@@ -2,7 +2,10 @@ import onnx
 import torch
 from torch import nn
 
-from cstm.export.macs import count_macs
+from cstm.export.macs import count_macs, reference_macs
+from cstm.models.config import CSTMConfig
+from cstm.models.contract import TEXT_ENCODER
+from cstm.runtime.bundle import Bundle
 
 
 def export(module, *example):
@@ -27,3 +30,21 @@ def test_gru():
     model = export(Last(), torch.zeros(1, 7, 6))
     assert any(node.op_type == "GRU" for node in model.graph.node)
     assert count_macs(onnx.ModelProto.FromString(model.SerializeToString())) == 7 * 3 * 4 * (6 + 4)
+
+
+def test_what_is_deployed_is_the_paper_without_what_is_left_out(bundle_path):
+    bundle = Bundle(bundle_path)
+    deployed = sum(
+        row["macs"]
+        for row in bundle.manifest["built"]
+        if row["precision"] == "fp32" and row["kind"] == "onnx" and row["component"] != TEXT_ENCODER
+    )
+    macs = reference_macs(bundle.config)
+    # CMAM's queries move to the text encoder, and two small products a stage take their place.
+    assert abs(macs["whole"] - macs["heads"] - macs["keys"] - macs["coordinates"] - deployed) < 0.03 * deployed
+
+
+def test_released_at_full_size():
+    macs = reference_macs(CSTMConfig.from_preset("released"))
+    left = macs["whole"] - macs["heads"] - macs["keys"] - macs["coordinates"]
+    assert (round(macs["whole"] / 1e9, 1), round(left / 1e9, 1)) == (422.7, 368.6)

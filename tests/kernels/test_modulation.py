@@ -141,11 +141,3 @@ def test_tiles_fit_a_program(positions, words):
     assert cut.rows == 1 or cut.rows * cut.words <= 2 * TILE
     share = cut.share(2048, positions)
     assert share % cut.span == 0 and math.ceil(positions / share) * cut.blocks(2048) <= max(512, cut.blocks(2048))
-
-
-def test_the_definition_is_the_components(normal):
-    from cstm.models import components
-
-    for sides in ((3, 7), (3, 5, 7)):
-        arguments = normal(12, torch.float32, *shapes(2, 5, sides, 6))
-        assert torch.equal(plain.modulate(*arguments), components.modulate(*arguments))

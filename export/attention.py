@@ -1,0 +1,93 @@
+"""Which form CMAM and LGFS take in an engine: TensorRT's own layers ("native") or our kernels ("plugin")."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from cstm.calibration.search import interleaved
+from cstm.errors import MissingDependencyError
+from cstm.export.build_engines import ATTENTION
+from cstm.export.engines import BuildEngine, EngineOptions, origin
+from cstm.kernels.functions import DOMAIN
+from cstm.models.contract import Component
+from cstm.runtime.backends.tensorrt import TensorRTSession
+from cstm.runtime.device_array import cuda_device
+
+CHOICES = AUTO, NATIVE, PLUGIN = ATTENTION
+REPEATS = 50
+
+
+class BuildAttention:
+    """Configured here, built by calling: one component's engine.
+
+    module, max_batch: as in `EngineOptions`. requested: of CHOICES; AUTO builds both where a GPU is at hand and keeps
+    the faster, else it takes NATIVE. inputs: real ones of batch 1, asked for only to measure.
+    """
+
+    def __init__(
+        self,
+        component: Component,
+        module: str,
+        max_batch: int,
+        requested: str,
+        timing_cache: Path,
+        inputs: Callable[[], dict[str, np.ndarray]],
+    ):
+        self.component, self.module, self.max_batch = component, module, max_batch
+        self.requested, self.timing_cache, self.inputs = requested, timing_cache, inputs
+
+    def __call__(self, model: Path, target: Path) -> dict:
+        """Write the engine of the ONNX file `model` to `target`; {"attention": its form} and, where both were measured,
+        {"attention_ms": median by form}. A component without these operators is NATIVE."""
+        can = has_operators(model)
+        if can and self.requested == PLUGIN and find_spec("triton") is None:
+            raise MissingDependencyError('triton is not installed, and plugins need it; pip install "cstm[kernels]"')
+        if can and self.requested == AUTO and cuda_device() and find_spec("triton"):
+            return self._faster(model, target)
+        form = PLUGIN if can and self.requested == PLUGIN else NATIVE
+        self._build(form, model, target)
+        return {"attention": form}
+
+    def _build(self, form: str, model: Path, target: Path) -> None:
+        options = EngineOptions(self.module, self.max_batch, plugins=form == PLUGIN)
+        BuildEngine(model, self.component, options, self.timing_cache)(target)
+
+    def _faster(self, model: Path, target: Path) -> dict:
+        files = {form: target.with_name(f"{target.name}.{form}") for form in (NATIVE, PLUGIN)}
+        try:
+            for form, file in files.items():
+                self._build(form, model, file)
+            spent = self._measure(files)
+            form = min(spent, key=spent.get)
+            files[form].replace(target)
+        finally:
+            for file in files.values():
+                file.unlink(missing_ok=True)
+        return {"attention": form, "attention_ms": spent}
+
+    def _measure(self, files: dict[str, Path]) -> dict[str, float]:
+        """Median milliseconds of each, taking turns; copies to and from the GPU are the same for both."""
+        sessions = {form: self._open(form, file) for form, file in files.items()}
+        try:
+            seconds = interleaved(list(sessions.values()), self.inputs(), REPEATS)
+        finally:
+            for session in sessions.values():
+                session.close()
+        return {form: 1e3 * value for form, value in zip(sessions, seconds, strict=True)}
+
+    def _open(self, form: str, file: Path) -> TensorRTSession:
+        built_with = origin(self.module) | {"attention": form}
+        return TensorRTSession(
+            self.component, file, module=self.module, built_with=built_with, max_batch=self.max_batch
+        )
+
+
+def has_operators(model: Path) -> bool:
+    """Whether the ONNX file holds nodes that plugins can take over."""
+    graph = onnx.load(model, load_external_data=False).graph
+    return any(node.domain == DOMAIN for node in graph.node)

@@ -1,0 +1,111 @@
+"""CMAM and LGFS as plugins: the same answers, engines built without a GPU, and a choice that is measured."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from cstm.errors import MissingDependencyError
+from cstm.export import attention
+from cstm.export.attention import AUTO, NATIVE, PLUGIN, BuildAttention
+from cstm.kernels.call import KernelCall
+from cstm.models.contract import contract
+from cstm.runtime.bundle import Bundle, onnx_file
+
+
+@pytest.fixture(scope="module")
+def bundle(bundle_path):
+    return Bundle(bundle_path)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("name", ["temporal_encoder", "fusion", "decoder"])
+def test_engines_with_plugins_are_built_without_a_gpu(bundle, name, precision, tmp_path):
+    pytest.importorskip("tensorrt_rtx")
+    pytest.importorskip("triton")
+    component, model = contract(bundle.config)[name], bundle.file(onnx_file(name, precision))
+    build = BuildAttention(component, "tensorrt_rtx", 2, PLUGIN, tmp_path / "cache", lambda: {})
+    told = build(model, tmp_path / "engine")
+    engine = (tmp_path / "engine").read_bytes()
+    kernels = {"temporal_encoder": (b"score_words", b"raise_channels"), "fusion": (b"blend_streams",), "decoder": ()}
+    assert told == {"attention": PLUGIN if kernels[name] else NATIVE}
+    assert all(kernel in engine for kernel in kernels[name])
+    assert {path.name for path in tmp_path.iterdir()} <= {"cache", "cache.lock", "engine"}
+
+
+def test_auto_takes_native_where_no_gpu_is(bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr(attention, "cuda_device", lambda: None)
+    built = fake_builds(monkeypatch)
+    build = BuildAttention(contract(bundle.config)["fusion"], "tensorrt_rtx", 2, AUTO, tmp_path, lambda: {})
+    assert build(bundle.file(onnx_file("fusion", "fp32")), tmp_path / "engine") == {"attention": NATIVE}
+    assert built == [False]
+
+
+@pytest.mark.parametrize("faster", [NATIVE, PLUGIN])
+def test_auto_keeps_the_faster(bundle, tmp_path, monkeypatch, faster):
+    monkeypatch.setattr(attention, "cuda_device", lambda: "a GPU")
+    built, opened = fake_builds(monkeypatch), []
+    closed = []
+
+    class Session:
+        def __init__(self, component, file, *, built_with, **_):
+            opened.append((file.read_text(), built_with["attention"]))
+
+        def close(self):
+            closed.append(self)
+
+    seconds = {NATIVE: 2.0, PLUGIN: 2.0} | {faster: 1.0}
+    monkeypatch.setattr(attention, "TensorRTSession", Session)
+    monkeypatch.setattr(attention, "interleaved", lambda sessions, inputs, repeats: [*seconds.values()])
+    build = BuildAttention(contract(bundle.config)["fusion"], "tensorrt_rtx", 2, AUTO, tmp_path / "c", lambda: {})
+    told = build(bundle.file(onnx_file("fusion", "fp32")), tmp_path / "engine")
+    assert told == {"attention": faster, "attention_ms": {k: 1e3 * v for k, v in seconds.items()}}
+    assert built == [False, True] and len(closed) == 2
+    assert opened == [("plugins False", NATIVE), ("plugins True", PLUGIN)]
+    assert [p.name for p in tmp_path.iterdir()] == ["engine"]
+    assert (tmp_path / "engine").read_text() == f"plugins {faster == PLUGIN}"
+
+
+def fake_builds(monkeypatch) -> list[bool]:
+    """Engines that only say whether they were to hold plugins; what was built."""
+    built = []
+
+    def build(onnx_path, component, options, cache):
+        def write(target):
+            built.append(options.plugins)
+            target.write_text(f"plugins {options.plugins}")
+
+        return write
+
+    monkeypatch.setattr(attention, "BuildEngine", build)
+    monkeypatch.setattr(attention, "origin", lambda module: {})
+    return built
+
+
+def test_plugins_without_triton_say_what_to_install(bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr(attention, "find_spec", lambda name: None)
+    component, model = contract(bundle.config)["fusion"], bundle.file(onnx_file("fusion", "fp32"))
+    build = BuildAttention(component, "tensorrt_rtx", 2, PLUGIN, tmp_path / "cache", lambda: {})
+    with pytest.raises(MissingDependencyError, match=r"cstm\[kernels\]"):
+        build(model, tmp_path / "engine")
+
+
+def test_nothing_in_runtime_loads_triton():
+    code = (
+        "import sys, pkgutil, importlib, cstm.runtime as r\n"
+        "for m in pkgutil.walk_packages(r.__path__, 'cstm.runtime.'): importlib.import_module(m.name)\n"
+        "import cstm.kernels.plugin_v3, cstm.kernels.openvino_nodes\n"
+        "print([m for m in sys.modules if m.split('.')[0] in ('triton', 'torch')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd="/")
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_call_survives_its_two_strings():
+    call = KernelCall("ptx\n", "score", 480, 2, 128, 256, (1, 2), (64, 24), "float32")
+    fields = call.fields()
+    assert KernelCall.from_fields(**fields) == call
+    assert json.loads(fields["call"])["blocks"] == 480
