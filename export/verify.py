@@ -41,15 +41,16 @@ def verify_values(
     precision: str,
     inputs: dict[str, np.ndarray] | None = None,
     vocabulary: int = 2,
+    without: tuple[str, ...] = (),
 ) -> Difference:
     """The file's outputs on ONNX Runtime against `reference`; ParityError where they are not within tolerance.
 
-    inputs: real ones; None draws fresh random ones, of batch 1 and of batch 3.
+    inputs: real ones; None draws fresh random ones, of batch 1 and of batch 3. without: as for OnnxRuntimeSession.
     """
     rng = np.random.default_rng()
     cases = [inputs] if inputs is not None else [_random_inputs(component, batch, rng, vocabulary) for batch in (1, 3)]
     found = {spec.name: [] for spec in component.outputs}
-    with OnnxRuntimeSession(component, path) as session:
+    with OnnxRuntimeSession(component, path, without=without) as session:
         for case in cases:
             actual, expected = session.run(case), reference.run(case)
             for name, differences in found.items():

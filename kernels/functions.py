@@ -18,27 +18,27 @@ import cstm.kernels.ops  # noqa: F401 (registers the operators that `translation
 
 DOMAIN, VERSION = "cstm", 1
 
-# Maps are flattened to [B,C,P], so that one body serves any number of spatial axes. FLOAT is 1. Constants are tensors:
-# onnxslim and GraphSurgeon turn `value_float` inside a function into FP64.
+# One body serves maps of any rank, since GlobalAveragePool does, and never reshapes them, so that back ends may keep
+# layouts of their own. FLOAT is 1. Constants are tensors: onnxslim and GraphSurgeon turn `value_float` inside a
+# function into FP64.
 _MODULATE = """
 <domain: "cstm", opset_import: ["": 20]>
 Modulate (x, u, key, bias, gate) => (y)
 {
-    flat_shape = Constant <value_ints = [0, 0, -1]> ()
-    positions = Constant <value_ints = [2]> ()
+    row_shape = Constant <value_ints = [0, 1, -1]> ()
     words = Constant <value_ints = [-1]> ()
     row = Constant <value_ints = [1]> ()
     least_norm = Constant <value = float {1e-12}> ()
     half = Constant <value = float {0.5}> ()
 
-    u_flat = Reshape (u, flat_shape)
-    u32 = Cast <to = 1> (u_flat)
+    x32 = Cast <to = 1> (x)
+    u32 = Cast <to = 1> (u)
     key32 = Cast <to = 1> (key)
     bias32 = Cast <to = 1> (bias)
     gate32 = Cast <to = 1> (gate)
 
-    mean = ReduceMean (u32, positions)
-    mean_row = Transpose <perm = [0, 2, 1]> (mean)
+    mean = GlobalAveragePool (u32)
+    mean_row = Reshape (mean, row_shape)
     product = MatMul (mean_row, key32)
     bias_row = Unsqueeze (bias32, row)
     attention = Add (product, bias_row)
@@ -49,15 +49,13 @@ Modulate (x, u, key, bias, gate) => (y)
     weights_column = Transpose <perm = [0, 2, 1]> (weights)
     gate_logits = MatMul (gate32, weights_column)
     raised = Sigmoid (gate_logits)
-    scale = Sub (raised, half)
+    scale_column = Sub (raised, half)
+    scale_shape = Shape (mean)
+    scale = Reshape (scale_column, scale_shape)
 
-    x_flat = Reshape (x, flat_shape)
-    x32 = Cast <to = 1> (x_flat)
     added = Mul (u32, scale)
     sum = Add (x32, added)
-    sum_narrow = CastLike (sum, x)
-    shape = Shape (x)
-    y = Reshape (sum_narrow, shape)
+    y = CastLike (sum, x)
 }
 """
 
@@ -65,18 +63,16 @@ _SELECT = """
 <domain: "cstm", opset_import: ["": 20]>
 Select (spatial, temporal, sentence, squeeze_weight, squeeze_bias, select_weight, select_bias) => (y)
 {
-    flat_shape = Constant <value_ints = [0, 0, -1]> ()
-    positions = Constant <value_ints = [2]> ()
-    pair_shape = Constant <value_ints = [0, 2, -1, 1]> ()
+    flat_shape = Constant <value_ints = [0, -1]> ()
+    pair_shape = Constant <value_ints = [0, 2, -1]> ()
     stream = Constant <value_ints = [1]> ()
 
-    s_flat = Reshape (spatial, flat_shape)
-    v_flat = Reshape (temporal, flat_shape)
-    s32 = Cast <to = 1> (s_flat)
-    v32 = Cast <to = 1> (v_flat)
-    s_mean = ReduceMean <keepdims = 0> (s32, positions)
-    v_mean = ReduceMean <keepdims = 0> (v32, positions)
-    pooled32 = Concat <axis = 1> (s_mean, v_mean)
+    s32 = Cast <to = 1> (spatial)
+    v32 = Cast <to = 1> (temporal)
+    s_mean = GlobalAveragePool (s32)
+    v_mean = GlobalAveragePool (v32)
+    means = Concat <axis = 1> (s_mean, v_mean)
+    pooled32 = Reshape (means, flat_shape)
     pooled = CastLike (pooled32, sentence)
     evidence = Concat <axis = 1> (pooled, sentence)
 
@@ -87,15 +83,14 @@ Select (spatial, temporal, sentence, squeeze_weight, squeeze_bias, select_weight
     pairs = Reshape (scores32, pair_shape)
     weights = Softmax <axis = 1> (pairs)
     s_pair, v_pair = Split <axis = 1, num_outputs = 2> (weights)
-    s_weight = Squeeze (s_pair, stream)
-    v_weight = Squeeze (v_pair, stream)
+    weight_shape = Shape (s_mean)
+    s_weight = Reshape (s_pair, weight_shape)
+    v_weight = Reshape (v_pair, weight_shape)
 
     s_share = Mul (s_weight, s32)
     v_share = Mul (v_weight, v32)
     sum = Add (s_share, v_share)
-    sum_narrow = CastLike (sum, spatial)
-    shape = Shape (spatial)
-    y = Reshape (sum_narrow, shape)
+    y = CastLike (sum, spatial)
 }
 """
 

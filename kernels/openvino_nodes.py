@@ -10,7 +10,6 @@ from openvino import opset13 as ov
 from openvino.frontend.onnx import ConversionExtension
 
 DOMAIN = "cstm"
-POSITIONS = np.array([2])
 
 
 def extensions() -> list[ConversionExtension]:
@@ -21,39 +20,47 @@ def extensions() -> list[ConversionExtension]:
 def _modulate(node) -> list:
     x, u, *plan = (node.get_input(index) for index in range(5))
     key, bias, gate = map(_wide, plan)
-    u_flat = _flat(u)
-    product = ov.matmul(ov.reduce_mean(u_flat, POSITIONS, True), key, True, False)
+    u = _wide(u)
+    mean = _means(u)
+    product = ov.matmul(ov.reshape(mean, np.array([0, 1, -1]), True), key, False, False)
     attention = ov.add(product, ov.unsqueeze(bias, np.array([1])))
-    norm = ov.reduce_l2(attention, POSITIONS, True)
+    norm = ov.reduce_l2(attention, np.array([-1]), True)
     weights = ov.softmax(ov.divide(attention, ov.maximum(norm, _scalar(1e-12))), -1)
     raised = ov.sigmoid(ov.matmul(gate, weights, False, True))
-    return _shaped(ov.add(_flat(x), ov.multiply(u_flat, ov.subtract(raised, _scalar(0.5)))), x)
+    scale = _like_means(ov.subtract(raised, _scalar(0.5)), mean)
+    return _result(ov.add(_wide(x), ov.multiply(u, scale)), x)
 
 
 def _select(node) -> list:
     spatial, temporal, sentence, *layers = (node.get_input(index) for index in range(7))
     squeeze_weight, squeeze_bias, select_weight, select_bias = layers
-    streams = [_flat(spatial), _flat(temporal)]
-    means = [ov.convert_like(ov.reduce_mean(stream, POSITIONS), sentence) for stream in streams]
-    z = ov.relu(_linear(ov.concat([*means, sentence], 1), squeeze_weight, squeeze_bias))
+    streams = [_wide(spatial), _wide(temporal)]
+    means = [_means(stream) for stream in streams]
+    pooled = ov.convert_like(ov.reshape(ov.concat(means, 1), np.array([0, -1]), True), sentence)
+    z = ov.relu(_linear(ov.concat([pooled, sentence], 1), squeeze_weight, squeeze_bias))
     scores = _wide(_linear(z, select_weight, select_bias))
-    weights = ov.split(ov.softmax(ov.reshape(scores, np.array([0, 2, -1, 1]), True), 1), np.int64(1), 2)
-    shares = [ov.multiply(ov.squeeze(weights.output(i), np.array([1])), streams[i]) for i in (0, 1)]
-    return _shaped(ov.add(*shares), spatial)
+    weights = ov.split(ov.softmax(ov.reshape(scores, np.array([0, 2, -1]), True), 1), np.int64(1), 2)
+    shares = [ov.multiply(_like_means(weights.output(i), means[i]), streams[i]) for i in (0, 1)]
+    return _result(ov.add(*shares), spatial)
 
 
-def _flat(maps):
-    """[B,C,...] -> [B,C,P] in FP32."""
-    return _wide(ov.reshape(maps, np.array([0, 0, -1]), True))
+def _means(maps):
+    """[B,C,...] -> [B,C,1,...], over positions. The maps keep the layout in which convolutions leave them."""
+    return ov.reduce_mean(maps, np.arange(2, maps.get_output_partial_shape(0).rank.get_length()), True)
+
+
+def _like_means(values, means):
+    """A value a channel, in the shape of `means`."""
+    return ov.reshape(values, ov.shape_of(means), False)
 
 
 def _wide(value):
     return ov.convert(value, "f32")
 
 
-def _shaped(flat, like) -> list:
-    """[B,C,P] in the shape and dtype of `like`; a node's outputs."""
-    return [ov.reshape(ov.convert_like(flat, like), ov.shape_of(like), False).output(0)]
+def _result(maps, like) -> list:
+    """`maps` in the dtype of `like`; a node's outputs."""
+    return [ov.convert_like(maps, like).output(0)]
 
 
 def _linear(value, weight, bias):

@@ -38,7 +38,8 @@ class StreamEncoder(nn.Module):
 
 def middle_frame(x: torch.Tensor) -> torch.Tensor:
     """[B,C,T,H,W] -> [B,C,H,W] at T//2, the target frame's place; [B,C,H,W] as it is."""
-    return x[:, :, x.shape[2] // 2] if x.dim() == 5 else x
+    # A slice, which back ends take from any layout; an index becomes Gather, before which OpenVINO converts all frames.
+    return x.narrow(2, x.shape[2] // 2, 1).squeeze(2) if x.dim() == 5 else x
 
 
 class CSTM(nn.Module):

@@ -22,16 +22,27 @@ PROVIDERS = {
 
 
 class OnnxRuntimeSession(Session):
-    """Runs one ONNX file with one provider. EngineError when the provider does not take it."""
+    """Runs one ONNX file with one provider. EngineError when the provider does not take it.
 
-    def __init__(self, specs: Component, path: str | Path, provider: str = "CPUExecutionProvider"):
+    without: ONNX Runtime's names of graph optimisers to leave out.
+    """
+
+    def __init__(
+        self,
+        specs: Component,
+        path: str | Path,
+        provider: str = "CPUExecutionProvider",
+        without: tuple[str, ...] = (),
+    ):
         super().__init__(specs)
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         try:
-            self.session = onnxruntime.InferenceSession(str(path), options, providers=_with_options(provider))
+            self.session = onnxruntime.InferenceSession(
+                str(path), options, providers=_with_options(provider), disabled_optimizers=list(without)
+            )
         except Exception as error:  # its own exceptions share no base class
             raise EngineError(f"{path}: ONNX Runtime cannot load it ({str(error).splitlines()[0]})") from error
         if self.session.get_providers()[0] != provider:

@@ -40,7 +40,7 @@ class OpenVINOSession(Session):
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """As Session.run."""
         self.specs.check_inputs(inputs)
-        self.request.infer({name: np.ascontiguousarray(array) for name, array in inputs.items()})
+        self.request.infer({n: np.ascontiguousarray(array) for n, array in inputs.items()}, share_inputs=True)
         return {spec.name: self.request.get_tensor(spec.name).data.copy() for spec in self.specs.outputs}
 
     def close(self) -> None:

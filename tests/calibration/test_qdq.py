@@ -81,7 +81,9 @@ def made(request, written):
 
 def test_it_is_near_fp32_but_not_the_same(made, quantiser, unseen):
     component, inputs = contract(quantiser.config)[made.name], unseen[made.name]
-    with OnnxRuntimeSession(component, made.path) as ours, OnnxRuntimeSession(component, made.source) as reference:
+    ours = OnnxRuntimeSession(component, made.path, without=FORMS[made.form].wrong_in_onnxruntime)
+    reference = OnnxRuntimeSession(component, made.source)
+    with ours, reference:
         actual, expected = ours.run(inputs), reference.run(inputs)
     for tensor, array in actual.items():
         assert Difference.between(array, expected[tensor]).relative < 0.06, tensor
