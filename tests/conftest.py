@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+
+# Where there is no GPU, Triton's kernels run in its interpreter, which has to be chosen before anything imports Triton.
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
 
 SHARED = Path(os.environ.get("CSTM_SHARED", Path(__file__).parents[2] / "shared"))
 

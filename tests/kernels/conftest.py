@@ -1,15 +1,7 @@
-"""Where there is no GPU, Triton's kernels run in its interpreter, which has to be chosen before Triton is imported."""
-
-import os
-import sys
+"""Tensors for the kernels, and how near their answers must be."""
 
 import pytest
 import torch
-
-if not torch.cuda.is_available():
-    if "triton" in sys.modules and os.environ.get("TRITON_INTERPRET") != "1":
-        raise RuntimeError("Triton was imported before tests/kernels could choose its interpreter: import it later")
-    os.environ["TRITON_INTERPRET"] = "1"
 
 
 @pytest.fixture(scope="session")
