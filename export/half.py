@@ -13,8 +13,8 @@ import onnx
 from cstm.export.to_onnx import OPSET, quiet, slim
 from cstm.files import atomic_path
 
-# CMAM's normalisation over the words: its smallest norm, 1e-12, is zero in FP16, and its tensors are tiny.
-KEPT_IN_FP32 = ["ReduceL2", "Clip", "Div", "Softmax"]
+# Tiny tensors, or pixels scaled once. What CMAM and LGFS normalise is FP32 inside their operators, see kernels/plain.py.
+KEPT_IN_FP32 = ["Div", "Softmax"]
 
 
 def convert_to_fp16(

@@ -53,6 +53,7 @@ def test_engines_are_built_without_a_gpu(bundle_path):
         assert set(entries) == set(contract(bundle.config))
         for entry in entries.values():
             assert entry["tensorrt"] == engines.metadata.version("tensorrt-rtx-cu13") and entry["gpu"] is None
+            assert entry["attention"] == "native"  # without a GPU, nothing is measured
             assert bundle.file(entry["file"]).stat().st_size > 1000
 
 

@@ -44,3 +44,18 @@ def test_a_component_without_weights_of_its_own_still_runs(tmp_path):
     assert [spec.name for spec in components["text_encoder"].outputs] == ["sentence"]
     assert "sentence" not in [spec.name for spec in components["fusion"].inputs]
     assert [spec.name for spec in components["spatial_encoder"].inputs] == ["frame"]
+
+
+def test_nothing_is_left_that_only_moves_data_or_scales_it(bundle_path):
+    """Batch norms are folded, padding belongs to what reads it, and attention is one node a stage."""
+    expected = {
+        "spatial_encoder": {"Cast", "Div", "Conv", "Relu", "Add", "Modulate", "MaxPool"},
+        "temporal_encoder": {"Cast", "Div", "Conv", "Relu", "Add", "Modulate", "MaxPool", "Where", "Concat"}
+        | {"Slice", "Squeeze"},
+        "fusion": {"Select"},
+        "decoder": {"Conv", "Relu", "Concat", "Resize"},
+    }
+    for name, operators in expected.items():
+        graph = onnx.load(bundle_path / f"onnx/fp32/{name}.onnx").graph
+        assert {node.op_type for node in graph.node} <= operators, name
+        assert sum(node.op_type in ("Modulate", "Select") for node in graph.node) == 5 * (name != "decoder")
