@@ -117,7 +117,9 @@ def draw(ranges: Ranges, findings: list[Finding], path: Path) -> None:
         start += len(heights)
     _draw_findings(axes, marks)
     axes.set(xlim=(-5, start + 5), ylim=(FLOOR / 2, CEILING * 2), ylabel="largest magnitude")
-    axes.set_xticks(middles, [name.replace("_", "\n") for name in ranges])
+    near = [b - a < start / 15 for a, b in zip([-start, *middles], middles, strict=False)]
+    labels = [name.replace("_", "\n") for name in ranges]
+    axes.set_xticks(middles, ["\n" + label if low else label for label, low in zip(labels, near, strict=True)])
     axes.set_yticks([2.0**power for power in range(-18, 24, 4)])
     for index, label in enumerate(axes.get_xticklabels()):
         label.set_color(COLOURS[index % len(COLOURS)])

@@ -47,6 +47,8 @@ class PrecisionPlan:
         """RequestError when it names what the network does not have."""
         there = quantisable(models)
         for name, blocks in self.int8.items():
+            if name not in models:
+                raise RequestError(f"the precision plan names {name}; the network has {', '.join(models)}")
             unknown = sorted(set(blocks) - set(there.get(name, ())))
             if unknown:
                 raise RequestError(

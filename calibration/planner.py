@@ -15,6 +15,7 @@ from cstm.console import make_console
 from cstm.errors import RequestError
 from cstm.files import atomic_path
 from cstm.models.contract import contract
+from cstm.runtime.backends import backend
 from cstm.runtime.bundle import Bundle, onnx_file
 
 DEFAULT_BACKEND, DEFAULT_CLIPS, DEFAULT_DROP = "openvino", 192, 0.005
@@ -42,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     options = calibration_options(arguments)
     check_request(arguments.backend, arguments.max_miou_drop)
+    backend(arguments.backend).require()
     if arguments.clips < 1:
         raise RequestError(f"--clips {arguments.clips}: must be 1 or more")
     bundle = Bundle(arguments.bundle)

@@ -13,7 +13,7 @@ import onnx
 from cstm.export.to_onnx import OPSET, quiet, slim
 from cstm.files import atomic_path
 
-# Tiny tensors, or pixels scaled once. What CMAM and LGFS normalise is FP32 inside their operators, see kernels/plain.py.
+# Tiny tensors, or pixels scaled once. CMAM and LGFS normalise in FP32 inside their operators, see kernels/plain.py.
 KEPT_IN_FP32 = ["Div", "Softmax"]
 
 

@@ -91,6 +91,12 @@ def test_bad_requests_are_refused_before_anything_is_measured(arguments, said, t
     assert said in refused(capsys, trained, *arguments)
 
 
+def test_a_backend_that_is_not_here_is_refused_before_anything_is_measured(trained, capsys, monkeypatch):
+    monkeypatch.setattr(MeasureRanges, "__call__", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr("cstm.runtime.backends.installed_version", lambda name: None)
+    assert "not installed" in refused(capsys, trained, "--backend", "openvino")
+
+
 def test_a_search_from_end_to_end(trained, fp32_models, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(search_module, "quantisable", lambda models: {"decoder": ["step_1", "head"]})
