@@ -321,6 +321,8 @@ class BuildBundle:
         label = f"{name} {precision} {self.module} engine"
         info = self._shown_step(label, file, inputs, [file], lambda: build(self.folder / source, self.folder / file))
         self._add_row(name, precision, self.module, file, info)
+        if "attention_note" in info:
+            self.console.print(info["attention_note"], highlight=False)
         entry = {"component": name, "precision": precision, "module": self.module, "file": file}
         return entry | made_by | {"attention": info["attention"]}
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import ClassVar
 
+import numpy as np
 import pytest
 
-from cstm.errors import MissingDependencyError
+from cstm.errors import EngineError, MissingDependencyError
 from cstm.export import attention
 from cstm.export.attention import AUTO, NATIVE, PLUGIN, BuildAttention
 from cstm.kernels.call import KernelCall
@@ -44,29 +46,74 @@ def test_auto_takes_native_where_no_gpu_is(bundle, tmp_path, monkeypatch):
     assert built == [False]
 
 
-@pytest.mark.parametrize("faster", [NATIVE, PLUGIN])
-def test_auto_keeps_the_faster(bundle, tmp_path, monkeypatch, faster):
+class FakeSession:
+    """Opens what `fake_builds` wrote; what it answers by form is set on the class."""
+
+    answers: ClassVar[dict] = {}
+
+    def __init__(self, component, file, *, built_with, **_):
+        assert file.read_text() == f"plugins {built_with['attention'] == PLUGIN}"
+        self.answer = self.answers[built_with["attention"]]
+
+    def run(self, inputs):
+        return {"fused_1": self.answer}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+@pytest.fixture
+def on_a_gpu(bundle, tmp_path, monkeypatch):
+    """on_a_gpu(seconds by form, plugin's answer): what building with AUTO says, and what the engine holds."""
     monkeypatch.setattr(attention, "cuda_device", lambda: "a GPU")
-    built, opened = fake_builds(monkeypatch), []
-    closed = []
+    monkeypatch.setattr(attention, "TensorRTSession", FakeSession)
+    built = fake_builds(monkeypatch)
 
-    class Session:
-        def __init__(self, component, file, *, built_with, **_):
-            opened.append((file.read_text(), built_with["attention"]))
+    def build(seconds, plugin=1.0):
+        answers = {NATIVE: np.array([1.0, 2.0]), PLUGIN: np.array([plugin, 2.0])}
+        monkeypatch.setattr(FakeSession, "answers", answers)
+        monkeypatch.setattr(attention, "interleaved", lambda sessions, inputs, repeats: [*seconds.values()])
+        build = BuildAttention(contract(bundle.config)["fusion"], "tensorrt_rtx", 2, AUTO, tmp_path / "c", dict)
+        told = build(bundle.file(onnx_file("fusion", "fp32")), tmp_path / "engine")
+        assert [p.name for p in tmp_path.iterdir()] == ["engine"] and built == [False, True]
+        assert (tmp_path / "engine").read_text() == f"plugins {told['attention'] == PLUGIN}"
+        return told
 
-        def close(self):
-            closed.append(self)
+    return build
 
+
+@pytest.mark.parametrize("faster", [NATIVE, PLUGIN])
+def test_auto_keeps_the_faster(on_a_gpu, faster):
     seconds = {NATIVE: 2.0, PLUGIN: 2.0} | {faster: 1.0}
-    monkeypatch.setattr(attention, "TensorRTSession", Session)
-    monkeypatch.setattr(attention, "interleaved", lambda sessions, inputs, repeats: [*seconds.values()])
-    build = BuildAttention(contract(bundle.config)["fusion"], "tensorrt_rtx", 2, AUTO, tmp_path / "c", lambda: {})
-    told = build(bundle.file(onnx_file("fusion", "fp32")), tmp_path / "engine")
+    told = on_a_gpu(seconds)
     assert told == {"attention": faster, "attention_ms": {k: 1e3 * v for k, v in seconds.items()}}
-    assert built == [False, True] and len(closed) == 2
-    assert opened == [("plugins False", NATIVE), ("plugins True", PLUGIN)]
-    assert [p.name for p in tmp_path.iterdir()] == ["engine"]
-    assert (tmp_path / "engine").read_text() == f"plugins {faster == PLUGIN}"
+
+
+@pytest.mark.parametrize("wrong", [1.2, np.nan])
+def test_auto_does_not_take_plugins_that_are_wrong(on_a_gpu, wrong):
+    told = on_a_gpu({NATIVE: 2.0, PLUGIN: 1.0}, plugin=wrong)
+    assert told["attention"] == NATIVE and "fusion: no plugins: with them fused_1 differs" in told["attention_note"]
+
+
+def test_auto_does_without_plugins_that_do_not_build(on_a_gpu, monkeypatch):
+    honest = attention.BuildEngine
+
+    def build(onnx_path, component, options, cache):
+        write = honest(onnx_path, component, options, cache)
+
+        def refuse(target):
+            write(target)
+            if options.plugins:
+                raise EngineError("this GPU takes no plugin")
+
+        return refuse
+
+    monkeypatch.setattr(attention, "BuildEngine", build)
+    told = on_a_gpu({NATIVE: 2.0, PLUGIN: 1.0})
+    assert told == {"attention": NATIVE, "attention_note": "fusion: no plugins: this GPU takes no plugin"}
 
 
 def fake_builds(monkeypatch) -> list[bool]:
