@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
@@ -59,11 +60,24 @@ def in_processes(count: int, work: Callable[[Place], int]) -> int:
     from torch import multiprocessing
 
     with tempfile.TemporaryDirectory() as folder:
+        arguments = count, f"file://{folder}/meeting", work
+        running = multiprocessing.spawn(_work, arguments, nprocs=count, join=False)
+        before = signal.signal(signal.SIGTERM, _leave)
         try:
-            multiprocessing.spawn(_work, (count, f"file://{folder}/meeting", work), nprocs=count)
+            while not running.join():
+                pass
         except multiprocessing.ProcessExitedException as error:
             return error.exit_code
+        finally:
+            signal.signal(signal.SIGTERM, before)
+            for process in running.processes:
+                process.terminate()
     return 0
+
+
+def _leave(number, frame) -> None:
+    """On a request to end: by way of every `finally`, so that no process stays behind."""
+    sys.exit(128 + number)
 
 
 def _work(number: int, count: int, meeting: str, work: Callable[[Place], int]) -> None:

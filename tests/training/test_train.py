@@ -3,8 +3,11 @@
 import argparse
 import csv
 import json
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -151,6 +154,36 @@ def test_gradients_and_losses_are_averaged_over_processes(tmp_path):
     (tmp_path / "mean.py").write_text(MEAN)
     ended = subprocess.run([sys.executable, str(tmp_path / "mean.py")], capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0, ended.stderr
+
+
+SLEEP = """
+import os, pathlib, sys, time
+from cstm.training.parallel import in_processes
+
+def work(place):
+    pathlib.Path(sys.argv[1], f"pid-{place.number}").write_text(str(os.getpid()))
+    time.sleep(120)
+
+if __name__ == "__main__":
+    sys.exit(in_processes(2, work))
+"""
+
+
+def test_a_run_that_is_ended_leaves_no_process_behind(tmp_path):
+    (tmp_path / "sleep.py").write_text(SLEEP)
+    run = subprocess.Popen([sys.executable, str(tmp_path / "sleep.py"), str(tmp_path)])
+    wait_until(lambda: len([p for p in tmp_path.glob("pid-*") if p.read_text()]) == 2)
+    run.terminate()
+    assert run.wait(timeout=60) == 128 + signal.SIGTERM
+    for file in tmp_path.glob("pid-*"):
+        wait_until(lambda file=file: not Path(f"/proc/{file.read_text()}").exists())
+
+
+def wait_until(happened, seconds: float = 60):
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_the_ablations_are_kept_row_by_row(tmp_path, monkeypatch, capsys):
