@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from cstm.calibration.search import interleaved
-from cstm.errors import EngineError, MissingDependencyError
+from cstm.errors import EngineError, MissingDependencyError, RequestError
 from cstm.export.build_engines import ATTENTION
 from cstm.export.engines import BuildEngine, EngineOptions, origin
 from cstm.kernels.functions import DOMAIN
@@ -49,13 +49,13 @@ class BuildAttention:
         "attention_ms", the median by form, or "attention_note", why AUTO cannot take plugins. A component without these
         operators is NATIVE."""
         can = has_operators(model)
-        if can and self.requested == PLUGIN and find_spec("triton") is None:
-            raise MissingDependencyError('triton is not installed, and plugins need it; pip install "cstm[kernels]"')
-        if can and self.requested == AUTO and cuda_device() and find_spec("triton"):
+        comparing = can and self.requested == AUTO and cuda_device() is not None
+        if comparing and find_spec("triton"):
             return self._faster(model, target)
         form = PLUGIN if can and self.requested == PLUGIN else NATIVE
         self._build(form, model, target)
-        return {"attention": form}
+        note = f'{self.component.name}: no plugins: triton is not installed; pip install "cstm[kernels]"'
+        return {"attention": form} | ({"attention_note": note} if comparing else {})
 
     def _build(self, form: str, model: Path, target: Path) -> None:
         options = EngineOptions(self.module, self.max_batch, plugins=form == PLUGIN)
@@ -98,6 +98,15 @@ class BuildAttention:
         return TensorRTSession(
             self.component, file, module=self.module, built_with=built_with, max_batch=self.max_batch
         )
+
+
+def check_request(requested: str, module: str | None) -> None:
+    """RequestError or MissingDependencyError where plugins are asked for and cannot be made. module: None for no
+    engines."""
+    if requested == PLUGIN and module is None:
+        raise RequestError("--attention plugin: plugins are part of engines, and none are built; see --backend")
+    if requested == PLUGIN and find_spec("triton") is None:
+        raise MissingDependencyError('triton is not installed, and plugins need it; pip install "cstm[kernels]"')
 
 
 def has_operators(model: Path) -> bool:

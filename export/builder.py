@@ -22,7 +22,7 @@ from cstm.calibration.samples import CalibrationOptions
 from cstm.console import make_console
 from cstm.data.demo import DEMO_SENTENCES, DEMO_VIDEO
 from cstm.export import engines, publish, sources
-from cstm.export.attention import AUTO, BuildAttention
+from cstm.export.attention import AUTO, BuildAttention, check_request
 from cstm.export.half import convert_to_fp16
 from cstm.export.macs import count_macs, reference_macs
 from cstm.export.steps import Steps, code_fingerprint
@@ -70,6 +70,7 @@ class BuildBundle:
         self.options = options
         self.console = console or make_console(stderr=True)
         self.module = None if options.backend == "none" else engines.engine_module(options.backend)
+        check_request(options.attention, self.module)
         publish.check_replaceable(options.output)
         self.fingerprint = options.source.fingerprint()
         self.folder = options.output.parent / f".{options.output.name}.work"

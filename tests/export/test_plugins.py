@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from cstm.cli import main
 from cstm.errors import EngineError, MissingDependencyError
 from cstm.export import attention
 from cstm.export.attention import AUTO, NATIVE, PLUGIN, BuildAttention
@@ -132,12 +133,24 @@ def fake_builds(monkeypatch) -> list[bool]:
     return built
 
 
-def test_plugins_without_triton_say_what_to_install(bundle, tmp_path, monkeypatch):
+def test_auto_says_what_it_lacks_to_compare(bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr(attention, "cuda_device", lambda: "a GPU")
     monkeypatch.setattr(attention, "find_spec", lambda name: None)
-    component, model = contract(bundle.config)["fusion"], bundle.file(onnx_file("fusion", "fp32"))
-    build = BuildAttention(component, "tensorrt_rtx", 2, PLUGIN, tmp_path / "cache", lambda: {})
+    fake_builds(monkeypatch)
+    build = BuildAttention(contract(bundle.config)["fusion"], "tensorrt_rtx", 2, AUTO, tmp_path, dict)
+    told = build(bundle.file(onnx_file("fusion", "fp32")), tmp_path / "engine")
+    assert told["attention"] == NATIVE and "triton is not installed" in told["attention_note"]
+
+
+def test_plugins_that_cannot_be_made_are_refused_at_once(tmp_path, monkeypatch, capsys):
+    words = ["build", "--attention", "plugin", "--output", str(tmp_path / "out")]
+    assert main([*words, "--backend", "none"]) == 2
+    assert "plugins are part of engines" in capsys.readouterr().err
+    monkeypatch.setattr(attention, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match=r"cstm\[kernels\]"):
-        build(model, tmp_path / "engine")
+        attention.check_request(PLUGIN, "tensorrt_rtx")
+    attention.check_request(AUTO, None)
+    assert not list(tmp_path.iterdir())
 
 
 def test_nothing_in_runtime_loads_triton():
