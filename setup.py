@@ -20,6 +20,8 @@ FOLDERS = {"cstm": "cstm"} | {
         "runtime.backends",
         "export",
         "calibration",
+        "graph",
+        "commands",
         "kernels",
         "bench",
     )
@@ -71,5 +73,5 @@ setup(
     package_data={"cstm.models": ["weights/*"], "cstm.data": ["demo/*", "words.txt", "art/*.md", "art/*/*"]},
     install_requires=RUNTIME,
     extras_require={"cpu": CPU, "rtx": RTX, "gpu": GPU, "export": EXPORT, "train": TRAIN, "test": TEST},
-    entry_points={"console_scripts": ["cstm = cstm.cli:main"]},
+    entry_points={"console_scripts": ["cstm = cstm.commands.main:main"]},
 )

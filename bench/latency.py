@@ -19,7 +19,7 @@ from rich.progress import track
 from rich.table import Table
 
 from cstm.bench.memory import peak_memory
-from cstm.console import make_console, run_command
+from cstm.console import make_console
 from cstm.data.demo import DEMO_SENTENCES, DEMO_VIDEO
 from cstm.errors import RequestError
 from cstm.files import atomic_path
@@ -168,19 +168,17 @@ def table(rows: list[dict], memory: dict[tuple, int]) -> Table:
     return shown
 
 
-def main() -> int:
-    """The script's entry: 0, or 2 after one line that says what to do."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--backends", nargs="+", metavar="B", help="only these; each must run here")
     parser.add_argument("--precisions", nargs="+", metavar="P", help="only these")
     parser.add_argument("--repeats", type=int, default=LEAST_REPEATS, help=f"at least {LEAST_REPEATS}")
     parser.add_argument("--json", type=Path, metavar="F", help="write the rows, the machine and the versions")
-    arguments = parser.parse_args()
-    return run_command(lambda: _run(arguments))
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
+    """Do as the command line says; 0."""
     if arguments.repeats < LEAST_REPEATS:
         raise RequestError(f"--repeats {arguments.repeats}: percentiles need at least {LEAST_REPEATS}")
     with atomic_path(arguments.json) if arguments.json else nullcontext() as file:
@@ -212,4 +210,6 @@ def _processor() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from cstm.commands.main import script
+
+    sys.exit(script("latency"))

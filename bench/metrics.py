@@ -21,9 +21,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cstm.calibration.bootstrap import drawn_counts, interval
 from cstm.data.sample import NON_TRIVIAL, Reference
 from cstm.errors import ContractError, MissingDependencyError, RequestError
 from cstm.packages import installed_version
+from cstm.runtime.overlap import overlap
 from cstm.runtime.rle import encode
 
 AUTHORS, MTTR = "authors", "mttr"
@@ -31,7 +33,6 @@ REACHES = {AUTHORS: np.greater_equal, MTTR: np.greater}
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9)
 NAMES = ("mean_iou", "overall_iou", "map", *(f"{kind}@{level}" for kind in ("p", "vp") for level in LEVELS))
 AP_LEVELS = np.arange(50, 100, 5) / 100
-RESAMPLES, CONFIDENCE = 1000, 95
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ class Outcome:
         """The outcome of two masks, bool [H,W]. ContractError when their sizes differ."""
         if predicted.shape != truth.shape:
             raise ContractError(f"{reference.video}: masks of {predicted.shape} and {truth.shape}; they must agree")
-        intersection, union = int((predicted & truth).sum()), int((predicted | truth).sum())
-        return cls(reference, intersection, union, float(score), encode(predicted), encode(truth))
+        intersection, union = overlap(predicted, truth)
+        return cls(reference, int(intersection), int(union), float(score), encode(predicted), encode(truth))
 
     @property
     def iou(self) -> float:
@@ -116,7 +117,7 @@ def intervals(outcomes: list[Outcome], protocol: str, seed: int = 0) -> dict[str
     count = videos.max() + 1
     ious = np.array([outcome.iou for outcome in outcomes])
     hard = np.array([outcome.reference.difficulty == NON_TRIVIAL for outcome in outcomes])
-    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), RESAMPLES)
+    drawn = drawn_counts(count, seed)
 
     def total(values) -> np.ndarray:
         """Sums over the drawn samples, [RESAMPLES]."""
@@ -130,12 +131,7 @@ def intervals(outcomes: list[Outcome], protocol: str, seed: int = 0) -> dict[str
         "vp@0.5": drawn @ (_lowest(ious, videos) > 0.5) / count,
         "non_trivial_mean_iou": _ratio(total(hard * ious), total(hard), nothing=np.nan),
     }
-    tail = (100 - CONFIDENCE) / 2
-    found = {name: values[~np.isnan(values)] for name, values in resampled.items()}
-    return {
-        name: np.percentile(values, [tail, 100 - tail]).tolist() if values.size else None
-        for name, values in found.items()
-    }
+    return {name: interval(values) for name, values in resampled.items()}
 
 
 def coco_map(outcomes: list[Outcome]) -> float:

@@ -9,21 +9,20 @@ the features, the text read again for every frame; nothing folded but what the b
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 from rich.table import Table
 
 from cstm.bench.latency import LEAST_REPEATS
-from cstm.console import make_console, run_command
+from cstm.console import make_console
 from cstm.errors import RequestError
 from cstm.files import write_json
 from cstm.models.contract import CLIP, MASK_LOGITS, TEXT_ENCODER, Component, TensorSpec, contract
 from cstm.runtime.bundle import CHECKPOINT, Bundle, onnx_file
 from cstm.runtime.chain import Chain
+from cstm.runtime.timing import medians
 
 WARM_UP = 3
 BACKENDS = ("onnxruntime", "openvino")
@@ -41,7 +40,8 @@ def export_naive(bundle: Bundle, path: Path) -> None:
     """Write the bundle's network, as the paper has it, to `path`."""
     import torch
 
-    from cstm.export.to_onnx import OPSET, quiet, random_tensor
+    from cstm.export.to_onnx import random_tensor
+    from cstm.graph.slim import OPSET, quiet
     from cstm.models.checkpoint import load_checkpoint
     from cstm.models.text import text_argument
 
@@ -90,29 +90,21 @@ def compare(bundle: Bundle, backend: str, repeats: int) -> dict:
             given, plan = whole.pick(inputs), chain.plan(chain.components[TEXT_ENCODER].pick(inputs))
             runs = {"naive": lambda: naive.run(given)[MASK_LOGITS], "chain": lambda: chain.mask_logits(inputs, plan)}
             answers = {name: run() for name, run in runs.items()}
-            seconds: dict[str, list[float]] = {name: [] for name in runs}
-            for turn in range(WARM_UP + repeats):
-                for name, run in runs.items():
-                    start = time.perf_counter()
-                    run()
-                    if turn >= WARM_UP:
-                        seconds[name].append(time.perf_counter() - start)
-    naive_ms, chain_ms = (1e3 * float(np.median(seconds[name])) for name in runs)
+            naive_ms, chain_ms = (1e3 * seconds for seconds in medians(list(runs.values()), repeats, WARM_UP))
     difference = float(np.abs(answers["naive"] - answers["chain"]).max())
     return {"naive_ms": naive_ms, "chain_ms": chain_ms, "ratio": naive_ms / chain_ms, "difference": difference}
 
 
-def main() -> int:
-    """The script's entry: 0, or 2 after one line that says what to do."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=BACKENDS)
     parser.add_argument("--repeats", type=int, default=LEAST_REPEATS)
     parser.add_argument("--json", type=Path, metavar="F")
-    return run_command(lambda: _run(parser.parse_args()))
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
+    """Do as the command line says; 0."""
     if arguments.repeats < 1:
         raise RequestError(f"--repeats {arguments.repeats}: must be 1 or more")
     bundle = Bundle(arguments.bundle)
@@ -125,7 +117,3 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         write_json(arguments.json, {"bundle": bundle.config.preset, "repeats": arguments.repeats, "rows": rows})
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -14,8 +14,9 @@ from cstm.models.contract import MASK_LOGITS
 from cstm.runtime.backends import Backend, backend, runnable
 from cstm.runtime.bundle import Bundle
 from cstm.runtime.chain import Chain
+from cstm.runtime.overlap import mask_iou
 from cstm.runtime.postprocess import masks, probabilities
-from cstm.runtime.tolerance import MASK_IOU, Difference, mask_iou
+from cstm.runtime.tolerance import MASK_IOU, Difference
 
 CHAIN = "whole chain"
 SAMPLES = 3

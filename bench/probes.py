@@ -23,6 +23,7 @@ from cstm.data.sprites.dataset import clip_times, make_clip
 from cstm.data.sprites.scene import ROLES
 from cstm.errors import RequestError
 from cstm.files import write_json
+from cstm.runtime.overlap import mask_iou
 from cstm.runtime.postprocess import probabilities
 
 SEED = 77  # unlike the evaluation's and the training's
@@ -93,13 +94,9 @@ def _ious(predictor: Predictor, made: Iterator[Pair], count: int) -> tuple[np.nd
         logits = predictor(np.repeat(pair.clip[None], 2, axis=0), list(pair.sentences))
         for index, response in enumerate(probabilities(logits)):
             mask = cut(response, pair.masks.shape[1:], AUTHORS)
-            own.append(_iou(mask, pair.masks[index]))
-            other.append(_iou(mask, pair.masks[1 - index]))
+            own.append(mask_iou(mask, pair.masks[index]))
+            other.append(mask_iou(mask, pair.masks[1 - index]))
     return np.array(own), np.array(other)
-
-
-def _iou(mask: np.ndarray, truth: np.ndarray) -> float:
-    return float((mask & truth).sum() / union) if (union := (mask | truth).sum()) else 1.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
+from cstm.calibration.bootstrap import drawn_counts, interval
 from cstm.calibration.samples import CalibrationOptions, draw_samples, stack_inputs
 from cstm.errors import ParityError
 from cstm.models.config import RANDOM_WEIGHTS, CSTMConfig
 from cstm.models.contract import contract
 from cstm.runtime.backends.onnxruntime import OnnxRuntimeSession
 from cstm.runtime.chain import Chain
+from cstm.runtime.overlap import mask_iou
 from cstm.runtime.postprocess import masks, probabilities
 from cstm.runtime.text import SentenceReader
-from cstm.runtime.tolerance import mask_iou
 
 HELD_OUT_SEED = 77_000  # unlike calibration's and the evaluation's
 BUDGETS = {"fp32": 0.0, "fp16": 0.001, "int8": 0.005}
-RESAMPLES = 1000
 SAMPLES, SAMPLES_UNTRAINED = 192, 8
 
 
@@ -82,8 +82,7 @@ def compare(found: np.ndarray, reference: np.ndarray, truths: np.ndarray) -> Acc
     """Masks against FP32's and against the truth, bool [n,R,R] each."""
     ours, theirs, agreement = mask_iou(found, truths), mask_iou(reference, truths), mask_iou(found, reference)
     drops = theirs - ours
-    drawn = np.random.default_rng(0).integers(0, len(drops), (RESAMPLES, len(drops)))
-    low, high = np.percentile(drops[drawn].mean(1), [2.5, 97.5])
+    low, high = interval(drawn_counts(len(drops)) @ drops / len(drops))
     return Accuracy(
         *map(float, (ours.mean(), drops.mean(), low, high, agreement.mean(), agreement.min())), samples=len(drops)
     )

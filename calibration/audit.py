@@ -10,8 +10,9 @@ import numpy as np
 import onnx
 from rich.table import Table
 
-from cstm.calibration.ranges import FP16_SMALLEST_NORMAL, Range, Ranges
+from cstm.calibration.ranges import FP16_SMALLEST_NORMAL, Ranges
 from cstm.files import atomic_path
+from cstm.graph.tensor_range import Range
 
 FP16_LARGEST = 65504.0
 MARGIN = 2  # the calibration set is not the world

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import onnx
 
-from cstm.calibration.blocks import convolutions
 from cstm.errors import RequestError
 from cstm.files import write_json
+from cstm.graph.blocks import convolutions
 
 
 @dataclass(frozen=True)

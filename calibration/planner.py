@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from cstm.calibration.arguments import add_calibration_arguments, calibration_options
+from cstm.commands.calibration_arguments import add_calibration_arguments, calibration_options
 from cstm.console import make_console
 from cstm.errors import RequestError
 from cstm.files import atomic_path

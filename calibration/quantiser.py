@@ -12,11 +12,11 @@ import onnx
 
 from cstm.calibration.audit import audit, kept_nodes
 from cstm.calibration.inputs import component_inputs
-from cstm.calibration.qdq import FORMS, quantise
 from cstm.calibration.ranges import MeasureRanges, Ranges
 from cstm.calibration.samples import CalibrationOptions, calibration_inputs
-from cstm.export.half import convert_to_fp16
 from cstm.files import atomic_path
+from cstm.graph.half import convert_to_fp16
+from cstm.graph.qdq import FORMS, quantise
 from cstm.models.config import CSTMConfig
 from cstm.models.contract import contract
 from cstm.runtime.backends.onnxruntime import OnnxRuntimeSession

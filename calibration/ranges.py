@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from cstm.calibration.samples import CalibrationOptions
 from cstm.data.index import cache_folder
 from cstm.errors import CalibrationError, CSTMError
 from cstm.files import sha256, write_json
+from cstm.graph.tensor_range import Range
 from cstm.models.config import CSTMConfig
 from cstm.models.contract import Component, contract
 
@@ -23,26 +24,6 @@ BINS = 2048
 QUANTISED = 128  # magnitudes that a signed 8-bit number tells apart
 FP16_SMALLEST_NORMAL = 2.0**-14
 SMALLEST_WIDTH = 2.0**-126  # whose inverse FP32 holds
-
-
-@dataclass(frozen=True)
-class Range:
-    """The values of one activation tensor over the samples.
-
-    low, high: the extremes. limit: the magnitude up to which INT8 shall represent it, by the calibration method.
-    small: share of the non-zero values that are below FP16's smallest normal number. size: values in one sample.
-    """
-
-    low: float
-    high: float
-    limit: float
-    small: float
-    size: int
-
-    @property
-    def largest(self) -> float:
-        """The largest magnitude."""
-        return max(-self.low, self.high)
 
 
 class Statistics:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,9 +14,9 @@ from cstm.errors import RequestError
 from cstm.models.contract import TEXT_ENCODER, Component, contract
 from cstm.runtime.chain import Chain
 from cstm.runtime.session import Session
+from cstm.runtime.timing import session_medians
 
 Choice = dict[str, tuple[str, ...]]  # blocks in INT8, by component
-REPEATS = 15
 FORM = {"openvino": "cpu", "onnxruntime": "cpu", "tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt"}
 
 
@@ -114,12 +112,12 @@ class SearchPlan:
         if (name, blocks) not in self._ratios:
             inputs = self.quantiser.component_samples[name]
             with self._open(name, blocks) as session:
-                ours, theirs = interleaved([session, self.base[name]], inputs)
+                ours, theirs = session_medians([session, self.base[name]], inputs)
             self._ratios[name, blocks] = ours / theirs
         return self._ratios[name, blocks]
 
     def _time(self, name: str) -> float:
-        return interleaved([self.base[name]], self.quantiser.component_samples[name])[0]
+        return session_medians([self.base[name]], self.quantiser.component_samples[name])[0]
 
     def _session(self, name: str, blocks: tuple[str, ...]) -> Session:
         return self.stack.enter_context(self._open(name, blocks))
@@ -148,18 +146,6 @@ def check_request(backend: str, budget: float) -> None:
         raise RequestError(f"no plans for {backend}; choose from {', '.join(FORM)}")
     if budget < 0:
         raise RequestError(f"--max-miou-drop {budget}: must not be negative")
-
-
-def interleaved(sessions: list[Session], inputs: dict, repeats: int = REPEATS) -> list[float]:
-    """Median seconds of each session, which take turns."""
-    seconds: list[list[float]] = [[] for _ in sessions]
-    for turn in range(repeats + 2):
-        for session, spent in zip(sessions, seconds, strict=True):
-            start = time.perf_counter()
-            session.run(inputs)
-            if turn >= 2:
-                spent.append(time.perf_counter() - start)
-    return [statistics.median(spent) for spent in seconds]
 
 
 def opener(backend: str) -> Callable[[Component, Path], Session]:

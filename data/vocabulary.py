@@ -44,6 +44,31 @@ def read_tokenizer(path: str | Path) -> Tokenizer:
         raise CheckpointError(f"{path}: not a tokenizer.json ({error})") from error
 
 
+def tokenizer_for(config: CSTMConfig, named: str | Path | None, own: str | None, trained: bool) -> Tokenizer:
+    """The tokenizer of a transformer's sentences: the one in the file `named`, else the weights' own (tokenizer.json as
+    text), else, for weights that were not learnt, the built-in one.
+
+    CheckpointError when learnt weights hold none and none is named, or when it has more tokens than the network.
+    """
+    if named:
+        tokenizer = read_tokenizer(named)
+    elif own:
+        tokenizer = Tokenizer.from_str(own)
+    elif not trained:
+        tokenizer = wordpiece_tokenizer()
+    else:
+        raise CheckpointError(
+            "the checkpoint does not hold the tokenizer it was trained with; name it with --tokenizer"
+        )
+    count = tokenizer.get_vocab_size()
+    if count > config.vocabulary:
+        raise CheckpointError(
+            f"the tokenizer has {count} tokens, the network {config.vocabulary};"
+            " name the network's own with --tokenizer"
+        )
+    return tokenizer
+
+
 def wordlevel_tokenizer(vocabulary: list[str]) -> Tokenizer:
     """A word -> row table for the GRU. Row 0 is [UNK], whose vector is zero; padding is zero as well."""
     ids = {word: index for index, word in enumerate(dict.fromkeys(["[UNK]", *vocabulary]))}

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from cstm.calibration.search import interleaved
 from cstm.errors import EngineError, MissingDependencyError, RequestError
 from cstm.export.build_engines import ATTENTION
 from cstm.export.engines import BuildEngine, EngineOptions, origin
@@ -18,6 +17,7 @@ from cstm.kernels.functions import DOMAIN
 from cstm.models.contract import Component
 from cstm.runtime.backends.tensorrt import TensorRTSession
 from cstm.runtime.device_array import cuda_device
+from cstm.runtime.timing import session_medians
 from cstm.runtime.tolerance import Difference
 
 CHOICES = AUTO, NATIVE, PLUGIN = ATTENTION
@@ -90,7 +90,7 @@ class BuildAttention:
                 relative = Difference.between(plugin[name], array).relative
                 if not relative < APART:
                     raise EngineError(f"with them {name} differs by {relative:.1e} from TensorRT's own layers")
-            seconds = interleaved(list(sessions.values()), inputs, REPEATS)
+            seconds = session_medians(list(sessions.values()), inputs, REPEATS)
         return {form: 1e3 * value for form, value in zip(sessions, seconds, strict=True)}
 
     def _open(self, form: str, file: Path) -> TensorRTSession:

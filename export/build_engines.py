@@ -8,8 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cstm.calibration.arguments import add_calibration_arguments, calibration_options
-from cstm.console import run_command
+from cstm.commands.calibration_arguments import add_calibration_arguments, calibration_options
 from cstm.errors import RequestError
 from cstm.models.config import PRESETS
 
@@ -70,13 +69,7 @@ def run(arguments: argparse.Namespace, console: Console | None = None) -> int:
     return 0
 
 
-def main() -> int:
-    """The script's entry: 0, or 2 after one line that says what to do."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_arguments(parser)
-    arguments = parser.parse_args()
-    return run_command(lambda: run(arguments))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    from cstm.commands.main import script
+
+    sys.exit(script("build"))

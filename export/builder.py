@@ -16,19 +16,19 @@ from cstm.calibration.accuracy import MaskAccuracy
 from cstm.calibration.audit import Finding, audit, kept_nodes
 from cstm.calibration.inputs import component_inputs, real_samples
 from cstm.calibration.plan import PrecisionPlan
-from cstm.calibration.qdq import FORMS
 from cstm.calibration.quantiser import Quantiser
 from cstm.calibration.samples import CalibrationOptions
 from cstm.console import make_console
 from cstm.data.demo import DEMO_SENTENCES, DEMO_VIDEO
 from cstm.export import engines, publish, sources
 from cstm.export.attention import AUTO, BuildAttention, check_request
-from cstm.export.half import convert_to_fp16
-from cstm.export.macs import count_macs, reference_macs
 from cstm.export.steps import Steps, code_fingerprint
 from cstm.export.to_onnx import export_component
 from cstm.export.verify import keep_if_right, verify_chain, verify_values
 from cstm.files import atomic_path
+from cstm.graph.half import convert_to_fp16
+from cstm.graph.macs import count_macs, reference_macs
+from cstm.graph.qdq import FORMS
 from cstm.models.checkpoint import load_checkpoint, read_metadata, save_checkpoint
 from cstm.models.components import component_modules
 from cstm.models.contract import MASK_LOGITS, chain_inputs, contract

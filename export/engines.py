@@ -136,7 +136,7 @@ def _with_plugins(source: str) -> str:
     """The ONNX file with plugin nodes, in this process's folder, which its parent removes."""
     import onnx
 
-    from cstm.export.plugins import use_plugins
+    from cstm.graph.plugins import use_plugins
 
     onnx.save(use_plugins(onnx.load(source)), "plugins.onnx")
     return "plugins.onnx"

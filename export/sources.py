@@ -64,25 +64,14 @@ class Source:
             with atomic_path(folder / WORD_VECTORS_FILE) as temporary:
                 np.save(temporary, vectors)
         else:
-            tokenizer = self._tokenizer(provenance)
-            if tokenizer.get_vocab_size() > config.vocabulary:
-                raise CheckpointError(
-                    f"the tokenizer has {tokenizer.get_vocab_size()} tokens, the network {config.vocabulary};"
-                    " name the network's own with --tokenizer"
-                )
+            trained = provenance["kind"] not in RANDOM_WEIGHTS
+            tokenizer = vocabulary.tokenizer_for(config, self.tokenizer, self._own_tokenizer(), trained)
         with atomic_path(folder / TOKENIZER) as temporary:
             tokenizer.save(str(temporary))
 
-    def _tokenizer(self, provenance):
-        if self.tokenizer:
-            return vocabulary.read_tokenizer(self.tokenizer)
-        if self.checkpoint and self.checkpoint.suffix == ".safetensors" and (own := read_tokenizer(self.checkpoint)):
-            return vocabulary.Tokenizer.from_str(own)
-        if provenance["kind"] in RANDOM_WEIGHTS:
-            return vocabulary.wordpiece_tokenizer()
-        raise CheckpointError(
-            "the checkpoint does not hold the tokenizer it was trained with; name it with --tokenizer"
-        )
+    def _own_tokenizer(self) -> str | None:
+        ours = self.checkpoint and self.checkpoint.suffix == ".safetensors"
+        return read_tokenizer(self.checkpoint) if ours else None
 
     def _word_vectors(self, config, provenance):
         if self.glove:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxslim
 import torch
 from torch import nn
 
-from cstm.export.constants import fold_constant_channels
-from cstm.export.rewrites import fold_padding
 from cstm.files import atomic_path
+from cstm.graph.coordinates import fold_constant_channels
+from cstm.graph.padding import fold_padding
+from cstm.graph.slim import OPSET, quiet, slim
 from cstm.kernels.functions import add_functions, translations
 from cstm.models.contract import BATCH, TOKEN_IDS, TOKEN_MASK, Component, TensorSpec
-
-OPSET = 20
 
 
 def random_tensor(spec: TensorSpec, batch: int, rng: np.random.Generator, vocabulary: int = 2) -> np.ndarray:
@@ -65,22 +59,3 @@ def name_batch(model: onnx.ModelProto) -> onnx.ModelProto:
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = BATCH
     return model
-
-
-def slim(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same model with constants folded, common subexpressions shared and dead nodes gone."""
-    with quiet():
-        return onnxslim.slim(model)
-
-
-@contextlib.contextmanager
-def quiet():
-    """Silence the exporters' notes to console and log; errors are raised all the same."""
-    previous = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(previous)

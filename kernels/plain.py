@@ -9,8 +9,6 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from cstm.models.cmam import l2_normalise, per_channel
-
 
 def modulate(x, u, key, bias, gate):
     """CMAM's deployed form, X + U * (g - 0.5), with g = sigmoid(gate . softmax(a / |a|)), a = mean(U) . key + bias.
@@ -41,6 +39,16 @@ def stream_scores(pooled, sentence, squeeze_weight, squeeze_bias, select_weight,
     """[B,2E]: the spatial stream's score of each channel, then the temporal's, from their means, pooled [B,2E]."""
     evidence = torch.cat([pooled.to(sentence.dtype), sentence], dim=1)
     return F.linear(torch.relu(F.linear(evidence, squeeze_weight, squeeze_bias)), select_weight, select_bias)
+
+
+def l2_normalise(scores: torch.Tensor) -> torch.Tensor:
+    """Scores [B,N] divided by their Euclidean norm over the words."""
+    return scores / scores.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+
+
+def per_channel(gate: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """[B,C] shaped to multiply a map [B,C,...]."""
+    return gate.reshape(*gate.shape, *([1] * (x.dim() - 2)))
 
 
 def _accumulator(dtype: torch.dtype) -> torch.dtype:

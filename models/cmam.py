@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from cstm.kernels.plain import l2_normalise, per_channel
+
 COORDINATES = 8
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
@@ -21,11 +23,6 @@ def coordinate_map(height: int, width: int, like: torch.Tensor | None = None) ->
     cells = [x * scale_x - 1, y * scale_y - 1, (x + 1) * scale_x - 1, (y + 1) * scale_y - 1]
     cells += [(x + 0.5) * scale_x - 1, (y + 0.5) * scale_y - 1, one / width, one / height]
     return torch.stack(cells)[None]
-
-
-def l2_normalise(scores: torch.Tensor) -> torch.Tensor:
-    """Scores [B,N] divided by their Euclidean norm over the words."""
-    return scores / scores.norm(dim=-1, keepdim=True).clamp_min(1e-12)
 
 
 class CMAM(nn.Module):
@@ -69,8 +66,3 @@ class CMAM(nn.Module):
         u = self.mixed(x)
         gate = self.channel_gate(self.word_weights(u, words), words)
         return x + u * (per_channel(gate, x) - 0.5)
-
-
-def per_channel(gate: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """[B,C] shaped to multiply a map [B,C,...]."""
-    return gate.reshape(*gate.shape, *([1] * (x.dim() - 2)))

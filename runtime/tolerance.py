@@ -53,9 +53,3 @@ class Difference:
         """The largest figure of each kind; absolute differences are compared in units of their tolerance's scale."""
         largest = max(differences, key=lambda d: d.absolute / max(1.0, d.scale))
         return Difference(largest.absolute, max(d.relative for d in differences), largest.scale)
-
-
-def mask_iou(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """Intersection over union of masks bool [n,H,W], float64 [n]; 1 where both are empty."""
-    union = (ours | theirs).sum((1, 2))
-    return np.where(union > 0, (ours & theirs).sum((1, 2)) / np.maximum(union, 1), 1.0)

@@ -11,7 +11,8 @@ import types
 
 import torch
 
-from cstm.models.cmam import CMAM, l2_normalise
+from cstm.kernels.plain import l2_normalise
+from cstm.models.cmam import CMAM
 from cstm.models.cstm import CSTM
 
 

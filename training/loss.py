@@ -23,10 +23,3 @@ def mask_loss(responses: list[torch.Tensor], masks: torch.Tensor) -> torch.Tenso
         truth = F.interpolate(masks[:, None], response.shape[-2:], mode="nearest")[:, 0]
         losses.append(beta * F.binary_cross_entropy_with_logits(response.float(), truth, pos_weight=alpha))
     return torch.stack(losses).sum()
-
-
-def mask_iou(response: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-    """Intersection over union, float32 [B], of logits [B,R,R] above 0 and masks [B,R,R]; 1 where both are empty."""
-    found, masks = response > 0, masks.bool()
-    union = (found | masks).sum((1, 2))
-    return torch.where(union > 0, (found & masks).sum((1, 2)) / union.clamp(min=1), 1.0)

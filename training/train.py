@@ -10,7 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from cstm.data.open import SPRITES, open_dataset
-from cstm.data.vocabulary import Tokenizer, read_tokenizer, wordpiece_tokenizer
+from cstm.data.vocabulary import tokenizer_for
 from cstm.data.window import AUTHORS, CENTRED
 from cstm.errors import CheckpointError, RequestError
 from cstm.models.config import PRESETS, STAGES, STREAMS, CSTMConfig
@@ -150,17 +150,8 @@ def sentence_reader(arguments: argparse.Namespace, model) -> SentenceReader:
     learnt with, or, for fresh weights, the built-in one. CheckpointError when it does not fit."""
     if model.config.text == "gru":
         raise CheckpointError("the preset released reads GloVe; train paper or tiny, whose words are learnt")
-    if arguments.tokenizer:
-        tokenizer = read_tokenizer(arguments.tokenizer)
-    elif model.tokenizer:
-        tokenizer = Tokenizer.from_str(model.tokenizer)
-    elif arguments.bert or model.trained:
-        raise CheckpointError("these weights were learnt with a tokenizer of their own; name its file with --tokenizer")
-    else:
-        tokenizer = wordpiece_tokenizer()
-    count, rows = tokenizer.get_vocab_size(), model.config.vocabulary
-    if count > rows:
-        raise CheckpointError(f"the tokenizer has {count} tokens, the network {rows}; name a smaller one")
+    trained = model.trained or bool(arguments.bert)
+    tokenizer = tokenizer_for(model.config, arguments.tokenizer, model.tokenizer, trained)
     return SentenceReader(model.config, tokenizer)
 
 

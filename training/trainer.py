@@ -18,11 +18,12 @@ from cstm.files import write_json
 from cstm.models.checkpoint import save_checkpoint
 from cstm.models.cstm import CSTM
 from cstm.models.text import text_argument
+from cstm.runtime.overlap import mask_iou
 from cstm.runtime.text import SentenceReader
 from cstm.training.batches import Tensors, loader
 from cstm.training.curve import draw_curve
 from cstm.training.fold import fold_keys
-from cstm.training.loss import mask_iou, mask_loss
+from cstm.training.loss import mask_loss
 from cstm.training.options import CHECKPOINT, METRICS, STATE, TrainOptions
 from cstm.training.parallel import ALONE, Place
 from cstm.training.precision import autocast, channels_last, keep_float32
@@ -121,7 +122,7 @@ class Trainer:
             clips, text, masks = self._moved(*self.tensors(samples))
             with torch.inference_mode(), autocast(self.options.precision, self.device):
                 response = self.average.model(clips, text)[-1]
-            total += mask_iou(response, masks).sum().item()
+            total += mask_iou(response > 0, masks).sum().item()
             count += len(masks)
         return total / count
 
@@ -155,7 +156,7 @@ class Trainer:
             self.scaler.step(self.optimizer)
         self.scaler.update()
         self.average.update(self.model, self.done)
-        return loss.item(), mask_iou(responses[-1].detach(), masks).mean().item()
+        return loss.item(), mask_iou(responses[-1].detach() > 0, masks).mean().item()
 
     def _check(self, loss, norm) -> None:
         """A step whose gradient is not finite is left out; a loss that is not, or many such steps, end the run."""

@@ -85,7 +85,7 @@ class OnnxRuntimeBackend(Backend):
 
     def precisions(self, bundle: Bundle) -> tuple[str, ...]:
         """As Backend.precisions."""
-        # INT8 models are in the CPU's form, see `calibration.qdq`.
+        # INT8 models are in the CPU's form, see `graph.qdq`.
         known = ("fp32", "fp16", "int8") if self.name == "onnxruntime" else ("fp32", "fp16")
         offered = [p for p in known if p in bundle.precisions]
         if self.name == "onnxruntime-tensorrt":

@@ -7,12 +7,12 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from cstm.calibration.audit import audit, draw, execution_order, kept_nodes, table
-from cstm.calibration.ranges import Range
 from cstm.calibration.samples import CalibrationOptions
 from cstm.console import make_console
 from cstm.export.builder import BuildBundle, BuildOptions
-from cstm.export.half import convert_to_fp16
 from cstm.export.sources import Source
+from cstm.graph.half import convert_to_fp16
+from cstm.graph.tensor_range import Range
 from cstm.models.checkpoint import load_checkpoint, save_checkpoint
 from cstm.runtime.bundle import Bundle
 

@@ -13,7 +13,7 @@ from cstm.calibration.accuracy import Accuracy
 from cstm.calibration.plan import PrecisionPlan
 from cstm.calibration.planner import _front, draw, table
 from cstm.calibration.quantiser import MeasureRanges
-from cstm.cli import main
+from cstm.commands.main import main
 
 
 def trial(label, int8, ms, mean_iou):

@@ -5,8 +5,8 @@ import argparse
 import numpy as np
 import pytest
 
-from cstm.calibration.arguments import add_calibration_arguments, calibration_options
 from cstm.calibration.samples import CalibrationOptions, check_inputs, draw_samples
+from cstm.commands.calibration_arguments import add_calibration_arguments, calibration_options
 from cstm.errors import CalibrationError, ContractError, RequestError
 from cstm.models.config import CSTMConfig
 from cstm.models.contract import CLIP, FRAME, WORD_VECTORS, chain_inputs

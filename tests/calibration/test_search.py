@@ -8,10 +8,12 @@ import pytest
 from cstm.calibration import search as search_module
 from cstm.calibration.accuracy import Accuracy
 from cstm.calibration.samples import CalibrationOptions
-from cstm.calibration.search import SearchPlan, interleaved
+from cstm.calibration.search import SearchPlan
 from cstm.errors import RequestError
 from cstm.models.config import CSTMConfig
 from cstm.models.contract import TEXT_ENCODER, contract
+from cstm.runtime import timing
+from cstm.runtime.timing import session_medians
 
 CONFIG = CSTMConfig.from_preset("tiny", size=64)
 SECONDS = 0.1  # of every component in FP32
@@ -59,7 +61,7 @@ def network(tmp_path, monkeypatch):
         blocks = {name: [b for n, b in effects if n == name] for name, _ in effects}
         monkeypatch.setattr(search_module, "quantisable", lambda models: blocks)
         monkeypatch.setattr(search_module, "opener", lambda backend: FakeSession)
-        monkeypatch.setattr(search_module, "interleaved", lambda sessions, inputs: [seconds(s) for s in sessions])
+        monkeypatch.setattr(search_module, "session_medians", lambda sessions, inputs: [seconds(s) for s in sessions])
         return SearchPlan(FakeQuantiser(), SimpleNamespace(measure=measure), backend, budget, tmp_path)
 
     return make
@@ -156,17 +158,19 @@ def test_sessions_take_turns_and_the_median_counts(monkeypatch):
             ran.append(self.name)
             clock[0] += next(self.seconds)
 
-    monkeypatch.setattr(search_module.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock[0])
     slow, fast = Session("slow", [50, 50, 3, 4, 90]), Session("fast", [50, 50, 1, 2, 1])
-    assert interleaved([slow, fast], {}, repeats=3) == [4, 1]
+    assert session_medians([slow, fast], {}, repeats=3) == [4, 1]
     assert ran == ["slow", "fast"] * 5, "the first two turns warm up"
 
 
 def test_the_text_encoder_is_never_timed(network, monkeypatch):
     search = network({"decoder head": (0, 0.01)})
-    timed, time_ = [], search_module.interleaved
+    timed, time_ = [], search_module.session_medians
     monkeypatch.setattr(
-        search_module, "interleaved", lambda sessions, inputs: timed.append(sessions[0].name) or time_(sessions, inputs)
+        search_module,
+        "session_medians",
+        lambda sessions, inputs: timed.append(sessions[0].name) or time_(sessions, inputs),
     )
     search()
     assert set(timed) == set(contract(CONFIG)) - {TEXT_ENCODER}

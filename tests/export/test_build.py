@@ -9,9 +9,10 @@ import pytest
 
 from cstm.calibration.plan import PrecisionPlan
 from cstm.calibration.samples import CalibrationOptions
+from cstm.commands.main import main
 from cstm.data.vocabulary import Tokenizer, read_glove, wordpiece_tokenizer
 from cstm.errors import BundleError, CheckpointError, CSTMError, EngineError, ParityError, RequestError
-from cstm.export import build_engines, builder, engines, publish
+from cstm.export import builder, engines, publish
 from cstm.export.builder import BuildBundle, BuildOptions
 from cstm.export.sources import Source
 from cstm.models.checkpoint import load_checkpoint, save_checkpoint
@@ -150,8 +151,7 @@ def test_bad_requests_are_one_line(arguments, said, tmp_path, monkeypatch, capsy
     if "tensorrt" in arguments and engines._problem("tensorrt") is None:
         pytest.skip("TensorRT and a GPU are here")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["build_engines.py", *arguments, "--output", str(tmp_path / "out")])
-    assert build_engines.main() == 2
+    assert main(["build", *arguments, "--output", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and said in error and len(error.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []

@@ -3,8 +3,9 @@
 import onnx
 import pytest
 
-from cstm.export.to_onnx import OPSET, export_component
+from cstm.export.to_onnx import export_component
 from cstm.export.verify import verify_declaration, verify_values
+from cstm.graph.slim import OPSET
 from cstm.models.checkpoint import seeded
 from cstm.models.components import component_modules
 from cstm.models.config import CSTMConfig

@@ -11,7 +11,7 @@ onnx = pytest.importorskip("onnx")
 inliner = pytest.importorskip("onnx.inliner")
 reference = pytest.importorskip("onnx.reference")
 
-from cstm.export.to_onnx import OPSET, quiet, slim  # noqa: E402
+from cstm.graph.slim import OPSET, quiet, slim  # noqa: E402
 from cstm.kernels.functions import DOMAIN, add_functions, onnx_functions, translations  # noqa: E402
 
 B, C, N, D = 2, 6, 7, 5

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from cstm.bench.kernel_shapes import DTYPES, network_shapes
 from cstm.kernels import ops, plain
-from cstm.kernels.shapes import DTYPES, network_shapes
 from cstm.models.config import CSTMConfig
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")]

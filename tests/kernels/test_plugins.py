@@ -10,8 +10,8 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
 from cstm.errors import RequestError
-from cstm.export import plugins
-from cstm.export.plugins import use_plugins
+from cstm.graph import plugins
+from cstm.graph.plugins import use_plugins
 from cstm.kernels.call import STEPS, KernelCall
 from cstm.kernels.functions import add_functions
 from cstm.kernels.launch import Launch

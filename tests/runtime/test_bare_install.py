@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 CODE = """
 import sys
 import cstm
-from cstm.cli import main
+from cstm.commands.main import main
 code = main(sys.argv[1:])
 loaded = sorted({name.split(".")[0] for name in sys.modules} & {"torch", "onnx", "transformers", "triton", "modelopt"})
 print("loaded", loaded, file=sys.stderr)

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from cstm.training.loss import LEVEL_WEIGHTS, mask_iou, mask_loss
+from cstm.runtime.overlap import mask_iou
+from cstm.training.loss import LEVEL_WEIGHTS, mask_loss
 
 
 def maps(value: float, sides=(1, 2, 4, 8, 16, 32)) -> list[torch.Tensor]:
@@ -54,4 +55,4 @@ def test_iou_counts_pixels_above_zero_and_calls_two_empty_masks_equal():
     masks[0, :2] = True
     response = torch.full((2, 4, 4), -1.0)
     response[0, 1:] = 1.0
-    assert mask_iou(response, masks).tolist() == [pytest.approx(4 / 16), 1.0]
+    assert mask_iou(response > 0, masks).tolist() == [pytest.approx(4 / 16), 1.0]

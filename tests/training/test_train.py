@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cstm.cli import main
+from cstm.commands.main import main
 from cstm.data.sprites.write import SpriteOptions, write_sprites
 from cstm.models.checkpoint import load_checkpoint, read_metadata, read_tokenizer, save_checkpoint
 from cstm.training import train
@@ -127,7 +127,18 @@ def test_an_error_in_a_worker_is_one_line(tmp_path, capsys):
 
 def test_two_processes_train_one_network(tmp_path):
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "cstm.cli", "train", str(out), *QUICK, "--streams", "spatial", "--processes", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "cstm.commands.main",
+        "train",
+        str(out),
+        *QUICK,
+        "--streams",
+        "spatial",
+        "--processes",
+        "2",
+    ]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     assert load_checkpoint(out / "checkpoint.safetensors").provenance["processes"] == 2
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from cstm.cli import main
+from cstm.commands.main import main
 from cstm.errors import EngineError, MissingDependencyError
 from cstm.export import attention
 from cstm.export.attention import AUTO, NATIVE, PLUGIN, BuildAttention
@@ -76,7 +76,7 @@ def on_a_gpu(bundle, tmp_path, monkeypatch):
     def build(seconds, plugin=1.0):
         answers = {NATIVE: np.array([1.0, 2.0]), PLUGIN: np.array([plugin, 2.0])}
         monkeypatch.setattr(FakeSession, "answers", answers)
-        monkeypatch.setattr(attention, "interleaved", lambda sessions, inputs, repeats: [*seconds.values()])
+        monkeypatch.setattr(attention, "session_medians", lambda sessions, inputs, repeats: [*seconds.values()])
         build = BuildAttention(contract(bundle.config)["fusion"], "tensorrt_rtx", 2, AUTO, tmp_path / "c", dict)
         told = build(bundle.file(onnx_file("fusion", "fp32")), tmp_path / "engine")
         assert [p.name for p in tmp_path.iterdir()] == ["engine"] and built == [False, True]

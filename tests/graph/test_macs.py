@@ -2,7 +2,7 @@ import onnx
 import torch
 from torch import nn
 
-from cstm.export.macs import count_macs, reference_macs
+from cstm.graph.macs import count_macs, reference_macs
 from cstm.models.config import CSTMConfig
 from cstm.models.contract import TEXT_ENCODER
 from cstm.runtime.bundle import Bundle

@@ -1,6 +1,6 @@
 """Every kernel compiled ahead for NVIDIA GPUs, with no GPU: what it takes of one, and how much memory it moves.
 
-python -m cstm.kernels.compile [--capabilities 80 ...] [--dtypes fp16 ...] [--json F]
+cstm kernels [--capabilities 80 ...] [--dtypes fp16 ...] [--json F]
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import re
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -16,13 +15,13 @@ import triton
 from rich.table import Table
 from triton.backends.nvidia.compiler import get_ptxas, sm_arch_from_capability
 
-from cstm.console import make_console, run_command
+from cstm.bench.kernel_shapes import DTYPES, network_launches
+from cstm.bench.kernel_traffic import traffic
+from cstm.console import make_console
 from cstm.errors import RequestError
 from cstm.files import write_json
 from cstm.kernels.aot import compile_kernel, source
 from cstm.kernels.launch import Launch
-from cstm.kernels.shapes import DTYPES, network_launches
-from cstm.kernels.traffic import traffic
 
 CAPABILITIES = (80, 86, 89, 90, 120)
 
@@ -74,17 +73,15 @@ def traffic_rows(dtypes=tuple(DTYPES)) -> list[dict]:
     ]
 
 
-def main() -> int:
-    """The command line. Exit code 2 on a kernel that does not compile."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
     parser.add_argument("--capabilities", nargs="+", type=int, default=CAPABILITIES, metavar="CC", help="80, 90, ...")
     parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=tuple(DTYPES), help="only these")
     parser.add_argument("--json", type=Path, metavar="F", help="write both tables")
-    arguments = parser.parse_args()
-    return run_command(lambda: _run(arguments))
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
+    """Do as the command line says; 0."""
     if triton.knobs.runtime.interpret:
         raise RequestError("TRITON_INTERPRET is set: kernels are interpreted, not compiled; unset it")
     record = {
@@ -106,7 +103,3 @@ def _table(rows: list[dict]) -> Table:
             *(f"{v:,}" if isinstance(v, int) else f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values())
         )
     return table
-
-
-if __name__ == "__main__":
-    sys.exit(main())

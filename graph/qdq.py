@@ -24,11 +24,11 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from cstm.calibration.blocks import convolutions
-from cstm.calibration.ranges import Range
-from cstm.export.half import KEPT_IN_FP32
-from cstm.export.to_onnx import OPSET, quiet
 from cstm.files import atomic_path
+from cstm.graph.blocks import convolutions
+from cstm.graph.half import KEPT_IN_FP32
+from cstm.graph.slim import OPSET, quiet
+from cstm.graph.tensor_range import Range
 
 LAST = "mask_logits"
 SMALLEST_LIMIT = 1e-6  # a tensor of zeros still needs a scale

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from cstm.export.to_onnx import OPSET, quiet, slim
 from cstm.files import atomic_path
+from cstm.graph.slim import OPSET, quiet, slim
 
 # Tiny tensors, or pixels scaled once. CMAM and LGFS normalise in FP32 inside their operators, see kernels/plain.py.
 KEPT_IN_FP32 = ["Div", "Softmax"]

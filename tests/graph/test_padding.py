@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from cstm.export.rewrites import fold_padding
+from cstm.graph.padding import fold_padding
 
 
 def padded(op, pads, shape=(1, 2, 6, 6), before=(), **attributes):

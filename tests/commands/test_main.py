@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from cstm.cli import main
+from cstm.commands.main import main
 from cstm.data.demo import DEMO_VIDEO
 from cstm.runtime.rle import decode
 from cstm.runtime.video import VideoWriter
@@ -203,7 +203,9 @@ def test_doctor_lists_every_backend(capsys):
 
 
 def test_the_command_is_installed():
-    done = subprocess.run([sys.executable, "-m", "cstm.cli", "--version"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "cstm.commands.main", "--version"], capture_output=True, text=True, check=True
+    )
     assert done.stdout.startswith("cstm 0.")
 
 

@@ -76,7 +76,7 @@ def _convolve(constant: np.ndarray, weight: np.ndarray, sides: list[int], attrs:
 def _replace(graph: gs.Graph, conv: gs.Node, tensor: gs.Tensor, weight: np.ndarray, term: np.ndarray) -> None:
     result = conv.outputs[0]
     partial = gs.Variable(f"{result.name}_partial", dtype=result.dtype)
-    # The weight keeps its name, by which `calibration.blocks` knows where it belongs.
+    # The weight keeps its name, by which `graph.blocks` knows where it belongs.
     conv.inputs[0], conv.inputs[1] = tensor, gs.Constant(conv.inputs[1].name, np.ascontiguousarray(weight))
     conv.outputs = [partial]
     constant = gs.Constant(f"{conv.inputs[1].name}_constant", term)

@@ -2,7 +2,7 @@
 
 import onnx
 
-from cstm.calibration.blocks import convolutions
+from cstm.graph.blocks import convolutions
 
 STAGES = [f"stage_{stage}" for stage in range(1, 6)]
 BLOCKS = {

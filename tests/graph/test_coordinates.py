@@ -6,8 +6,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from cstm.export.constants import fold_constant_channels
-from cstm.export.macs import count_macs
+from cstm.graph.coordinates import fold_constant_channels
+from cstm.graph.macs import count_macs
 
 
 def beside(sides, order=("x", "p"), stride=1, expanded=True, second_input=False):

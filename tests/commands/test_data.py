@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cstm.cli import main
+from cstm.commands.main import main
 from cstm.data.a2d import A2DSentences
 
 pytest.importorskip("h5py")

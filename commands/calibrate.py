@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from cstm.calibration.arguments import add_calibration_arguments, calibration_options
+from cstm.commands.calibration_arguments import add_calibration_arguments, calibration_options
 from cstm.console import make_console
 from cstm.files import write_json
 from cstm.models.contract import contract

@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from cstm.kernels.compile import main, traffic_rows
+from cstm.bench.kernel_compile import traffic_rows
+from cstm.commands.main import main
 
 SIZES = {"fp16": 2, "fp32": 4}
 
@@ -19,7 +20,7 @@ def test_kernels_compile_without_a_gpu_and_do_not_spill(tmp_path):
     file = tmp_path / "kernels.json"
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     arguments = ["--capabilities", "90", "--dtypes", "fp16", "--json", str(file)]
-    command = [sys.executable, "-m", "cstm.kernels.compile", *arguments]
+    command = [sys.executable, "-m", "cstm.commands.main", "kernels", *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     rows = json.loads(file.read_text())["resources"]
@@ -31,8 +32,7 @@ def test_kernels_compile_without_a_gpu_and_do_not_spill(tmp_path):
 
 def test_interpreted_kernels_are_not_compiled(monkeypatch, capsys):
     monkeypatch.setenv("TRITON_INTERPRET", "1")
-    monkeypatch.setattr(sys, "argv", ["compile"])
-    assert main() == 2 and "TRITON_INTERPRET" in capsys.readouterr().err
+    assert main(["kernels"]) == 2 and "TRITON_INTERPRET" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("dtype", SIZES)

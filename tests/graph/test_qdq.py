@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from cstm.calibration.inputs import component_inputs
-from cstm.calibration.qdq import FORMS, SMALLEST_LIMIT, affine, quantise
-from cstm.calibration.ranges import Range
 from cstm.calibration.samples import CalibrationOptions, calibration_inputs
-from cstm.export.to_onnx import OPSET
+from cstm.graph.qdq import FORMS, SMALLEST_LIMIT, affine, quantise
+from cstm.graph.slim import OPSET
+from cstm.graph.tensor_range import Range
 from cstm.models.contract import Component, TensorSpec, contract
 from cstm.runtime.backends.onnxruntime import OnnxRuntimeSession
 from cstm.runtime.chain import Chain

@@ -12,7 +12,7 @@ from onnx import shape_inference
 from onnx.inliner import inline_local_functions
 from torch.utils.flop_counter import FlopCounterMode
 
-from cstm.export.to_onnx import slim
+from cstm.graph.slim import slim
 from cstm.models.cmam import COORDINATES
 from cstm.models.config import CSTMConfig
 from cstm.models.contract import LEVELS

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from cstm.bench.kernel_shapes import OperatorShape
 from cstm.kernels.launch import Launch
 from cstm.kernels.modulation import raise_channels, score_words, weigh_words
 from cstm.kernels.selection import blend_streams, pool_streams
-from cstm.kernels.shapes import OperatorShape
 
 
 def traffic(shape: OperatorShape) -> dict[str, int | float]:

@@ -1,0 +1,52 @@
+"""`cstm segment`: an overlay video and masks of what sentences describe in a video."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from cstm.commands.bundle_arguments import add_bundle_argument
+from cstm.commands.types import positive
+from cstm.console import fail
+from cstm.progress import progress
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line of `cstm segment`."""
+    parser.add_argument("video", help="a video file or a folder of frames")
+    parser.add_argument("sentences", nargs="+", metavar="SENTENCE", help="such as 'the dog jumping on the left'")
+    parser.add_argument("--every", type=positive, default=1, metavar="N", help="only every N-th frame")
+    parser.add_argument("--out", type=Path, metavar="F", help="overlay video; by default VIDEO.overlay.mp4, here")
+    parser.add_argument("--masks", type=Path, metavar="F", help="masks as JSON with COCO run lengths")
+    add_bundle_argument(parser, "--bundle")
+    parser.add_argument("--backend", default="auto", help="see cstm doctor (default: auto)")
+    parser.add_argument("--precision", help="fp32, fp16, bf16 or int8 (default: the backend's)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Segment as the command line says; 0, or 2 where the video broke off."""
+    from cstm.runtime.segment_video import segment_to_files
+    from cstm.runtime.segmenter import Segmenter
+    from cstm.runtime.video import open_video
+
+    overlay = arguments.out
+    if not overlay and not arguments.masks:
+        overlay = Path(f"{Path(arguments.video).stem}.overlay.mp4")
+    with (
+        open_video(arguments.video) as video,
+        Segmenter(arguments.bundle, arguments.backend, arguments.precision) as segmenter,
+        progress(f"{segmenter.backend.name} {segmenter.precision}", video.count) as bar,
+    ):
+        written = segment_to_files(
+            segmenter,
+            video,
+            arguments.sentences,
+            arguments.every,
+            overlay,
+            arguments.masks,
+            lambda index: bar.to(index + 1),
+        )
+    print(f"{written.frames} frames on {segmenter.backend.name} in {segmenter.precision}")
+    for path in filter(None, (overlay, arguments.masks)):
+        print(path)
+    return fail(written.broken) if written.broken else 0

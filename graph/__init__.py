@@ -1,0 +1,1 @@
+"""What can be done to an ONNX graph: `ModelProto` in, `ModelProto` out."""
