@@ -1,13 +1,18 @@
 # make demo    a bundle, an overlay video and the numbers, from nothing
-# make test    lint and tests
+# make test    all that CI runs: lint, types, contracts, docs, tests
+# make quick   under a minute, once installed: lint, contracts, and the tests that need no bundle
+# make docs    the documentation as a site, in build/site
+# make wheel   dist/cstm-*.whl, with a ready bundle in it
 PYTHON ?= python3
 BIN := .venv/bin
 # PyTorch's CPU build is not on PyPI. Where pip has wheels of its own (PIP_FIND_LINKS), they are enough.
 TORCH_INDEX ?= $(if $(PIP_FIND_LINKS),,https://download.pytorch.org/whl/cpu)
 CLIP := data/demo/people.mp4
 SPRITES := data/demo/sprites.mp4
+QUICK := tests/cstm tests/commands tests/models tests/data tests/runtime
+SHIPPED := build/shipped/tiny
 
-.PHONY: demo test install clean
+.PHONY: demo test quick lint types contracts docs wheel tree install clean
 
 demo: install
 	$(BIN)/python export/build_engines.py
@@ -22,18 +27,40 @@ demo: install
 	@echo "masks     build/demo/masks.json"
 	@echo "numbers   build/demo/parity.json, build/tiny/manifest.json"
 
-test: install
+test: install lint types contracts docs
+	$(BIN)/pytest
+
+quick: install lint contracts
+	$(BIN)/pytest -m "not slow and not bundle" $(QUICK)
+
+lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pytest
+
+types: tree
+	$(BIN)/mypy
+
+contracts: tree
+	cd build/tree && ../../$(BIN)/lint-imports --config ../../pyproject.toml --no-cache
+
+docs: tree
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q
+
+wheel: install
+	$(BIN)/cstm build --precision fp32 int8 --backend none --output $(SHIPPED)
+	CSTM_SHIPPED=$(SHIPPED) $(BIN)/pip wheel -q --no-deps --wheel-dir dist .
+	@ls -l dist/*.whl
+
+tree: install
+	$(BIN)/python .ci/tree.py
 
 install: .venv/.installed
 
 .venv/.installed: setup.py constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install -q -c constraints.txt torch==2.13.0 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
-	$(BIN)/pip install -q -c constraints.txt -e ".[cpu,rtx,export,train,test]"
+	$(BIN)/pip install -q -c constraints.txt -e ".[cpu,rtx,export,train,test,docs]"
 	touch $@
 
 clean:
-	rm -rf build .venv *.egg-info
+	rm -rf build dist .venv *.egg-info

@@ -1,13 +1,30 @@
 """Packaging. Each top-level folder is a sub-package of `cstm`: `cstm.export` is `export/`, and so on."""
 
+import os
 import shutil
 from pathlib import Path
 
 from setuptools import setup
+from setuptools.command.build_py import build_py
 
 # What an earlier build left there would be installed again, deleted modules included.
 BUILD = Path("build/python")
 shutil.rmtree(BUILD, ignore_errors=True)
+
+# A bundle that the wheel carries, from `make wheel`. Its checkpoint is the package's own, models/weights.
+SHIPPED = os.environ.get("CSTM_SHIPPED")
+
+
+class BuildWithBundle(build_py):
+    """Puts the bundle beside the code that runs it."""
+
+    def run(self):
+        """As setuptools has it, and the bundle."""
+        super().run()
+        if SHIPPED and not self.editable_mode:
+            left_out = shutil.ignore_patterns("checkpoint.safetensors")
+            shutil.copytree(SHIPPED, Path(self.build_lib, "cstm/runtime/shipped"), ignore=left_out, dirs_exist_ok=True)
+
 
 FOLDERS = {"cstm": "cstm"} | {
     f"cstm.{name}": name.replace(".", "/")
@@ -57,7 +74,8 @@ TRAIN = [
     "matplotlib>=3.9",
     "pycocotools>=2.0.8",
 ]
-TEST = ["pytest>=8", "hypothesis>=6", "ruff==0.17.6", *KERNELS]
+TEST = ["pytest>=8", "hypothesis>=6", "ruff==0.17.6", "mypy>=2,<3", "import-linter>=2.6,<3", *KERNELS]
+DOCS = ["mkdocs-material>=9.7,<10", "mkdocstrings[python]>=1,<2"]
 
 setup(
     name="cstm",
@@ -70,8 +88,13 @@ setup(
     python_requires=">=3.10,<3.14",
     package_dir=FOLDERS,
     packages=list(FOLDERS),
-    package_data={"cstm.models": ["weights/*"], "cstm.data": ["demo/*", "words.txt", "art/*.md", "art/*/*"]},
+    cmdclass={"build_py": BuildWithBundle},
+    package_data={
+        "cstm": ["py.typed"],
+        "cstm.models": ["weights/*"],
+        "cstm.data": ["demo/*", "words.txt", "art/*.md", "art/*/*"],
+    },
     install_requires=RUNTIME,
-    extras_require={"cpu": CPU, "rtx": RTX, "gpu": GPU, "export": EXPORT, "train": TRAIN, "test": TEST},
+    extras_require={"cpu": CPU, "rtx": RTX, "gpu": GPU, "export": EXPORT, "train": TRAIN, "test": TEST, "docs": DOCS},
     entry_points={"console_scripts": ["cstm = cstm.commands.main:main"]},
 )

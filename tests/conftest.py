@@ -13,6 +13,13 @@ if not torch.cuda.is_available():
 SHARED = Path(os.environ.get("CSTM_SHARED", Path(__file__).parents[2] / "shared"))
 
 
+def pytest_collection_modifyitems(items):
+    """Tests that need the small bundle are marked, for `make quick`."""
+    for item in items:
+        if "bundle_path" in getattr(item, "fixturenames", ()):
+            item.add_marker("bundle")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The workplace's folder of fixtures and data; tests that need it are skipped where it is absent."""
