@@ -48,6 +48,10 @@ class Backend(ABC):
     def open_component(self, bundle: Bundle, component: str, precision: str) -> Session:
         """A session for one component. Called only after `require`, and when `precision` is offered."""
 
+    def why_not(self, precision: str) -> str:
+        """Why this machine does not offer a precision that the bundle holds; "" where there is nothing to say."""
+        return ""
+
     def version(self) -> str | None:
         """The installed version of `package`, or None."""
         return installed_version(self.package)
@@ -125,5 +129,6 @@ def _agree(found: Backend, bundle: Bundle, precision: str | None) -> str:
     if not offered:
         raise RequestError(f"{found.name}: the bundle holds nothing for it; rebuild it with cstm build")
     if precision and precision not in offered:
-        raise RequestError(f"{found.name}: no {precision} here, choose from {', '.join(offered)}")
+        reason = f" ({why})" if (why := found.why_not(precision)) else ""
+        raise RequestError(f"{found.name}: no {precision} here{reason}, choose from {', '.join(offered)}")
     return precision or offered[0]

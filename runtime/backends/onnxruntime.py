@@ -39,6 +39,8 @@ class OnnxRuntimeSession(Session):
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        # Without it, processors that lack VNNI add pairs of 8-bit products in 16 bits, which saturate.
+        options.add_session_config_entry("session.x64quantprecision", "1")
         try:
             self.session = onnxruntime.InferenceSession(
                 str(path), options, providers=_with_options(provider), disabled_optimizers=list(without)
