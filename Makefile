@@ -41,7 +41,7 @@ types: tree
 	$(BIN)/mypy
 
 contracts: tree
-	cd build/tree && ../../$(BIN)/lint-imports --config ../../pyproject.toml --no-cache
+	cd build/tree && ../../$(BIN)/lint-imports ../../pyproject.toml --no-cache
 
 docs: tree
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q

@@ -30,6 +30,7 @@ FOLDERS = {"cstm": "cstm"} | {
     f"cstm.{name}": name.replace(".", "/")
     for name in (
         "models",
+        "models.weights",
         "data",
         "data.sprites",
         "training",
@@ -91,7 +92,7 @@ setup(
     cmdclass={"build_py": BuildWithBundle},
     package_data={
         "cstm": ["py.typed"],
-        "cstm.models": ["weights/*"],
+        "cstm.models.weights": ["*.safetensors"],
         "cstm.data": ["demo/*", "words.txt", "art/*.md", "art/*/*"],
     },
     install_requires=RUNTIME,

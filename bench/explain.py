@@ -1,24 +1,19 @@
 """What the network makes of a sentence: LGFS's channel weights, the streams' responses, CMAM's word weights and gates.
 
-`explain` collects the values, `bench.figure` draws them, `bench.strip` draws masks along the video; `run` is the
-command `cstm explain`.
+`explain` collects the values, `bench.figure` draws them, `bench.strip` draws masks along the video.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cstm.errors import RequestError
-from cstm.files import atomic_path
 from cstm.models.config import STAGES
-from cstm.runtime.bundle import CHECKPOINT, Bundle
 from cstm.runtime.postprocess import masks, probabilities
 from cstm.runtime.preprocess import clip_windows
 from cstm.runtime.text import Query, SentenceReader
@@ -30,7 +25,6 @@ if TYPE_CHECKING:
     from cstm.models.cstm import CSTM
 
 CHANNELS = 8
-STRIP = 5
 Window = tuple[Frame, np.ndarray, np.ndarray]  # as `clip_windows` gives it
 
 
@@ -110,47 +104,6 @@ def pick_windows(video, config, numbers: Iterable[int]) -> dict[int, Window]:
             if len(found) == len(wanted):
                 return found
     raise RequestError(f"{video}: ends after frame {window[0].index}; choose frames from 0 to {window[0].index}")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments that `run` reads."""
-    parser.add_argument("bundle", type=Path, help="a folder made by cstm build")
-    parser.add_argument("video", help="a video file or a folder of frames")
-    parser.add_argument("sentences", nargs="+", metavar="SENTENCE", help="such as 'the dog jumping on the left'")
-    parser.add_argument("--frame", type=int, metavar="N", help="the frame to explain, from 0 (default: the middle one)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write to; by default VIDEO.explain, here")
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Write explain.png for the first sentence (explain-2.png, ... for more) and strip.png for all, or none; 0.
-
-    CSTMError when the video has no such frame, a sentence cannot be read, or the folder cannot be written to.
-    """
-    from cstm.bench.figure import draw
-    from cstm.bench.strip import Strip, draw_strip
-    from cstm.models.checkpoint import load_checkpoint
-
-    bundle = Bundle(arguments.bundle)
-    with open_video(arguments.video) as video:
-        count = sum(1 for _ in video)
-    target = count // 2 if arguments.frame is None else arguments.frame
-    if not 0 <= target < count:
-        raise RequestError(f"--frame {target}: {arguments.video} has {count} frames; choose one from 0 to {count - 1}")
-    spread = sorted({int(number) for number in np.linspace(0, count - 1, STRIP).round()})
-    windows = pick_windows(arguments.video, bundle.config, {target, *spread})
-    out = arguments.out or Path(f"{Path(arguments.video).stem}.explain")
-    more = range(2, len(arguments.sentences) + 1)
-    paths = [out / "explain.png", *(out / f"explain-{number}.png" for number in more), out / "strip.png"]
-    with ExitStack() as stack:
-        files = [stack.enter_context(atomic_path(path)) for path in paths]
-        model = load_checkpoint(bundle.file(CHECKPOINT))
-        for file, sentence in zip(files, arguments.sentences, strict=False):
-            draw(explain(model, bundle.reader, windows[target], sentence)).savefig(file)
-        strip = Strip.of(model, bundle.reader, [windows[number] for number in spread], arguments.sentences)
-        draw_strip(strip).savefig(files[-1])
-    for path in paths:
-        print(path)
-    return 0
 
 
 @contextmanager

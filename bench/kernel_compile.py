@@ -5,21 +5,16 @@ cstm kernels [--capabilities 80 ...] [--dtypes fp16 ...] [--json F]
 
 from __future__ import annotations
 
-import argparse
 import re
 import subprocess
 import tempfile
 from pathlib import Path
 
-import triton
-from rich.table import Table
 from triton.backends.nvidia.compiler import get_ptxas, sm_arch_from_capability
 
 from cstm.bench.kernel_shapes import DTYPES, network_launches
 from cstm.bench.kernel_traffic import traffic
-from cstm.console import make_console
 from cstm.errors import RequestError
-from cstm.files import write_json
 from cstm.kernels.aot import compile_kernel, source
 from cstm.kernels.launch import Launch
 
@@ -71,35 +66,3 @@ def traffic_rows(dtypes=tuple(DTYPES)) -> list[dict]:
         for dtype in dtypes
         for shape in network_launches(DTYPES[dtype])
     ]
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
-    parser.add_argument("--capabilities", nargs="+", type=int, default=CAPABILITIES, metavar="CC", help="80, 90, ...")
-    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=tuple(DTYPES), help="only these")
-    parser.add_argument("--json", type=Path, metavar="F", help="write both tables")
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Do as the command line says; 0."""
-    if triton.knobs.runtime.interpret:
-        raise RequestError("TRITON_INTERPRET is set: kernels are interpreted, not compiled; unset it")
-    record = {
-        "triton": triton.__version__,
-        "resources": resource_rows(arguments.capabilities, arguments.dtypes),
-        "traffic": traffic_rows(arguments.dtypes),
-    }
-    for name in ("resources", "traffic"):
-        make_console().print(_table(record[name]))
-    if arguments.json:
-        write_json(arguments.json, record)
-    return 0
-
-
-def _table(rows: list[dict]) -> Table:
-    table = Table(*rows[0])
-    for row in rows:
-        table.add_row(
-            *(f"{v:,}" if isinstance(v, int) else f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values())
-        )
-    return table

@@ -5,29 +5,22 @@ python bench/latency.py BUNDLE [--backends B ...] [--precisions P ...] [--repeat
 
 from __future__ import annotations
 
-import argparse
-import json
 import platform
 import sys
 import time
 from collections import defaultdict
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 from rich.progress import track
 from rich.table import Table
 
-from cstm.bench.memory import peak_memory
 from cstm.console import make_console
 from cstm.data.demo import DEMO_SENTENCES, DEMO_VIDEO
-from cstm.errors import RequestError
-from cstm.files import atomic_path
 from cstm.models.contract import CLIP, FRAME, TEXT_ENCODER
 from cstm.runtime.backends import Backend, backend, runnable
 from cstm.runtime.bundle import Bundle
 from cstm.runtime.chain import Chain
-from cstm.runtime.device_array import cuda_device
 from cstm.runtime.postprocess import masks, probabilities
 from cstm.runtime.preprocess import clip_windows
 from cstm.runtime.video import open_video
@@ -168,40 +161,8 @@ def table(rows: list[dict], memory: dict[tuple, int]) -> Table:
     return shown
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
-    parser.add_argument("bundle", type=Path)
-    parser.add_argument("--backends", nargs="+", metavar="B", help="only these; each must run here")
-    parser.add_argument("--precisions", nargs="+", metavar="P", help="only these")
-    parser.add_argument("--repeats", type=int, default=LEAST_REPEATS, help=f"at least {LEAST_REPEATS}")
-    parser.add_argument("--json", type=Path, metavar="F", help="write the rows, the machine and the versions")
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Do as the command line says; 0."""
-    if arguments.repeats < LEAST_REPEATS:
-        raise RequestError(f"--repeats {arguments.repeats}: percentiles need at least {LEAST_REPEATS}")
-    with atomic_path(arguments.json) if arguments.json else nullcontext() as file:
-        bundle = Bundle(arguments.bundle)
-        pairs = with_eager(bundle, arguments.backends, arguments.precisions)
-        memory = {
-            (found.name, precision): peak_memory(bundle.path, found.name, precision) for found, precision in pairs
-        }
-        rows = latency(bundle, pairs, arguments.repeats, show=True)
-        make_console().print(table(rows, memory))
-        if file:
-            record = {
-                "machine": {"platform": platform.platform(), "processor": _processor(), "gpu": cuda_device()},
-                "versions": {found.name: found.version() for found, _ in pairs},
-                "preset": bundle.config.preset,
-                "peak_bytes": [{"backend": n, "precision": p, "bytes": used} for (n, p), used in memory.items()],
-                "rows": rows,
-            }
-            file.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    return 0
-
-
-def _processor() -> str:
+def processor() -> str:
+    """The processor's name."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
     return next(

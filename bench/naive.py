@@ -8,17 +8,12 @@ the features, the text read again for every frame; nothing folded but what the b
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from pathlib import Path
 
 import numpy as np
-from rich.table import Table
 
-from cstm.bench.latency import LEAST_REPEATS
-from cstm.console import make_console
-from cstm.errors import RequestError
-from cstm.files import write_json
+from cstm.export.open_model import model_opener
 from cstm.models.contract import CLIP, MASK_LOGITS, TEXT_ENCODER, Component, TensorSpec, contract
 from cstm.runtime.bundle import CHECKPOINT, Bundle, onnx_file
 from cstm.runtime.chain import Chain
@@ -76,9 +71,7 @@ def export_naive(bundle: Bundle, path: Path) -> None:
 def compare(bundle: Bundle, backend: str, repeats: int) -> dict:
     """{naive_ms, chain_ms, ratio, difference}: medians of one more frame for one sentence, taking turns; the chain has
     read the sentence before, one file cannot. difference: largest, of the two answers' logits."""
-    from cstm.calibration.search import opener
-
-    open_ = opener(backend)
+    open_ = model_opener(backend)
     inputs, _ = bundle.golden()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "naive.onnx"
@@ -93,27 +86,3 @@ def compare(bundle: Bundle, backend: str, repeats: int) -> dict:
             naive_ms, chain_ms = (1e3 * seconds for seconds in medians(list(runs.values()), repeats, WARM_UP))
     difference = float(np.abs(answers["naive"] - answers["chain"]).max())
     return {"naive_ms": naive_ms, "chain_ms": chain_ms, "ratio": naive_ms / chain_ms, "difference": difference}
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line."""
-    parser.add_argument("bundle", type=Path)
-    parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=BACKENDS)
-    parser.add_argument("--repeats", type=int, default=LEAST_REPEATS)
-    parser.add_argument("--json", type=Path, metavar="F")
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Do as the command line says; 0."""
-    if arguments.repeats < 1:
-        raise RequestError(f"--repeats {arguments.repeats}: must be 1 or more")
-    bundle = Bundle(arguments.bundle)
-    shown = Table("backend", "one file ms", "chain ms", "×", "largest difference of logits")
-    rows = [{"backend": name} | compare(bundle, name, arguments.repeats) for name in arguments.backends]
-    for row in rows:
-        figures = f"{row['naive_ms']:.1f}", f"{row['chain_ms']:.1f}", f"{row['ratio']:.2f}", f"{row['difference']:.1e}"
-        shown.add_row(row["backend"], *figures)
-    make_console().print(shown)
-    if arguments.json:
-        write_json(arguments.json, {"bundle": bundle.config.preset, "repeats": arguments.repeats, "rows": rows})
-    return 0

@@ -7,22 +7,17 @@ worse when the frames around the target come in another order.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
-from rich.progress import track
-from rich.table import Table
 
-from cstm.bench.evaluate import Predictor, add_model_arguments, cut, predictor_of
+from cstm.bench.evaluate import cut
 from cstm.bench.metrics import AUTHORS
-from cstm.console import make_console
+from cstm.bench.predictors import Predictor
 from cstm.data.sprites.dataset import clip_times, make_clip
 from cstm.data.sprites.scene import ROLES
-from cstm.errors import RequestError
-from cstm.files import write_json
+from cstm.progress import track
 from cstm.runtime.overlap import mask_iou
 from cstm.runtime.postprocess import probabilities
 
@@ -90,37 +85,10 @@ def _shuffled(made: Iterator[Pair]) -> Iterator[Pair]:
 def _ious(predictor: Predictor, made: Iterator[Pair], count: int) -> tuple[np.ndarray, np.ndarray]:
     """IoU of every sentence's mask with its own actor and with the other one, [2 * count] each."""
     own, other = [], []
-    for pair in track(made, predictor.name, total=count, console=make_console(stderr=True)):
+    for pair in track(made, predictor.name, count):
         logits = predictor(np.repeat(pair.clip[None], 2, axis=0), list(pair.sentences))
         for index, response in enumerate(probabilities(logits)):
             mask = cut(response, pair.masks.shape[1:], AUTHORS)
             own.append(mask_iou(mask, pair.masks[index]))
             other.append(mask_iou(mask, pair.masks[1 - index]))
     return np.array(own), np.array(other)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line of the probes."""
-    add_model_arguments(parser)
-    parser.add_argument("--split", default="test", help="test or test-style (default: test)")
-    parser.add_argument("--clips", type=int, default=300, metavar="N", help="clips in each probe (default: 300)")
-    parser.add_argument("--json", type=Path, metavar="F", help="write the figures as JSON")
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Probe as the command line says."""
-    if arguments.clips < 1:
-        raise RequestError(f"--clips {arguments.clips}: must be 1 or more")
-    with predictor_of(arguments) as predictor:
-        figures = {
-            "listening": listening(predictor, arguments.clips, arguments.split),
-            "watching": watching(predictor, arguments.clips, arguments.split),
-        }
-    shown = Table("probe", "figure", "value")
-    for probe, values in figures.items():
-        for name, value in values.items():
-            shown.add_row(probe, name.replace("_", " "), f"{value:.3f}" if isinstance(value, float) else str(value))
-    make_console().print(shown)
-    if arguments.json:
-        write_json(arguments.json, figures)
-    return 0

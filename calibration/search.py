@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from cstm.calibration.accuracy import Accuracy, HeldOut
+from cstm.calibration.held_out import Accuracy, HeldOut
 from cstm.calibration.plan import PrecisionPlan, quantisable
 from cstm.calibration.quantiser import Quantiser
 from cstm.errors import RequestError
@@ -42,28 +42,33 @@ class SearchPlan:
     that may save time together; while that costs more than the budget, the block that costs most for what it saves
     goes back to high precision.
 
-    backend: of FORM. budget: largest drop of mean IoU. folder: for the models tried.
+    backend: of FORM. open_model: opens a component's ONNX file as a session of it. budget: largest drop of mean IoU.
+    folder: for the models tried. report: called with each trial.
     """
 
-    def __init__(self, quantiser: Quantiser, held_out: HeldOut, backend: str, budget: float, folder: Path):
+    def __init__(
+        self,
+        quantiser: Quantiser,
+        held_out: HeldOut,
+        backend: str,
+        open_model: Callable[[Component, Path], Session],
+        budget: float,
+        folder: Path,
+        report: Callable[[Trial], None] = lambda _: None,
+    ):
         check_request(backend, budget)
-        self.quantiser, self.held_out, self.backend, self.budget, self.folder = (
-            quantiser,
-            held_out,
-            backend,
-            budget,
-            Path(folder),
-        )
+        self.quantiser, self.held_out, self.backend, self.open_model = quantiser, held_out, backend, open_model
+        self.budget, self.folder, self.report = budget, Path(folder), report
         self.components = contract(quantiser.config)
-        self.open = opener(backend)
         self.trials: list[Trial] = []
-        self._ratios: dict[tuple, float] = {}
+        self.base: dict[str, Session] = {}
+        self.times: dict[str, float] = {}
+        self._ratios: dict[tuple[str, tuple[str, ...]], float] = {}
 
-    def __call__(self, report: Callable[[Trial], None] | None = None) -> PrecisionPlan:
-        """The plan; `trials` holds all that was measured on the way. report: called with each trial."""
-        self.report = report or (lambda _: None)
-        with ExitStack() as self.stack:
-            self.base = {name: self._session(name, ()) for name in self.components}
+    def __call__(self) -> PrecisionPlan:
+        """The plan; `trials` holds all that was measured on the way."""
+        with ExitStack() as stack:
+            self.base = {name: stack.enter_context(self._open(name, ())) for name in self.components}
             self.times = {name: self._time(name) for name in self.components if name != TEXT_ENCODER}
             blocks = quantisable(self.quantiser.models)
             nothing = self._try("fp32" if FORM[self.backend] == "cpu" else "fp16", {})
@@ -119,14 +124,11 @@ class SearchPlan:
     def _time(self, name: str) -> float:
         return session_medians([self.base[name]], self.quantiser.component_samples[name])[0]
 
-    def _session(self, name: str, blocks: tuple[str, ...]) -> Session:
-        return self.stack.enter_context(self._open(name, blocks))
-
     def _open(self, name: str, blocks: tuple[str, ...]) -> Session:
         path = self.folder / f"{name}-{'-'.join(blocks) or 'high'}.onnx"
         if not path.is_file():
             self.quantiser.write(name, blocks, FORM[self.backend], path)
-        return self.open(self.components[name], path)
+        return self.open_model(self.components[name], path)
 
     def _origin(self, best: Trial) -> dict:
         return {
@@ -146,41 +148,3 @@ def check_request(backend: str, budget: float) -> None:
         raise RequestError(f"no plans for {backend}; choose from {', '.join(FORM)}")
     if budget < 0:
         raise RequestError(f"--max-miou-drop {budget}: must not be negative")
-
-
-def opener(backend: str) -> Callable[[Component, Path], Session]:
-    """What opens an ONNX file as a session of the backend; for TensorRT, by building an engine beside it."""
-    if backend == "openvino":
-        from cstm.runtime.backends.openvino import OpenVINOSession
-
-        return OpenVINOSession
-    if backend == "onnxruntime":
-        from cstm.runtime.backends.onnxruntime import OnnxRuntimeSession
-
-        return OnnxRuntimeSession
-    from cstm.export.engines import BuildEngine, EngineOptions, origin
-    from cstm.runtime.backends.tensorrt import TensorRTSession
-
-    def build(component: Component, path: Path) -> Session:
-        engine = path.with_suffix(".engine")
-        if not engine.is_file():
-            BuildEngine(path, component, EngineOptions(backend), path.with_name("timing.cache"))(engine)
-        return TensorRTSession(component, engine, module=backend, built_with=origin(backend), max_batch=4)
-
-    return build
-
-
-def worst_block(quantiser: Quantiser, plan: PrecisionPlan, held_out: HeldOut, folder: Path) -> tuple[str, float]:
-    """The block of a plan that costs most on its own, as "component block", and by how much mean IoU drops."""
-    open_ = opener("onnxruntime")
-    components = contract(quantiser.config)
-    costs = {}
-    with ExitStack() as stack:
-        base = {n: stack.enter_context(open_(c, quantiser.models[n])) for n, c in components.items()}
-        for name, block in ((n, b) for n, blocks in plan.int8.items() for b in blocks):
-            path = Path(folder) / f"{name}-{block}.onnx"
-            quantiser.write(name, (block,), "cpu", path)
-            with open_(components[name], path) as session:
-                chain = Chain(quantiser.config, base | {name: session})
-                costs[f"{name} {block}"] = held_out.measure(chain).drop
-    return max(costs.items(), key=lambda item: item[1])

@@ -10,6 +10,7 @@ from cstm.commands.calibration_arguments import add_calibration_arguments, calib
 from cstm.console import make_console
 from cstm.files import write_json
 from cstm.models.contract import contract
+from cstm.progress import progress
 from cstm.runtime.bundle import Bundle, onnx_file
 
 
@@ -23,15 +24,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure (or take from the cache), audit and print the table; 0."""
-    from cstm.calibration.audit import audit, draw, execution_order, table
-    from cstm.calibration.progress import sample_progress
+    from cstm.calibration.audit import audit, execution_order
+    from cstm.calibration.audit_plot import draw
+    from cstm.calibration.audit_table import table
     from cstm.calibration.quantiser import Quantiser
 
     options = calibration_options(arguments)
     bundle = Bundle(arguments.bundle)
     models = {name: bundle.file(onnx_file(name, "fp32")) for name in contract(bundle.config)}
-    with sample_progress("calibrating", options.samples) as done:
-        ranges = execution_order(Quantiser(bundle.config, models, bundle.reader, options, done).ranges, models)
+    with progress("calibrating", options.samples) as bar:
+        ranges = execution_order(Quantiser(bundle.config, models, bundle.reader, options, bar.to).ranges, models)
     findings = audit(ranges, models)
     make_console().print(table(ranges, findings))
     if arguments.plot:

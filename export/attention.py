@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from cstm.errors import EngineError, MissingDependencyError, RequestError
-from cstm.export.build_engines import ATTENTION
+from cstm.export.choices import AUTO, NATIVE, PLUGIN
 from cstm.export.engines import BuildEngine, EngineOptions, origin
 from cstm.kernels.functions import DOMAIN
 from cstm.models.contract import Component
@@ -20,7 +20,6 @@ from cstm.runtime.device_array import cuda_device
 from cstm.runtime.timing import session_medians
 from cstm.runtime.tolerance import Difference
 
-CHOICES = AUTO, NATIVE, PLUGIN = ATTENTION
 REPEATS = 50
 APART = 0.03  # relative; INT8 rounds either way where FP16 differs in its last bit
 
@@ -28,8 +27,8 @@ APART = 0.03  # relative; INT8 rounds either way where FP16 differs in its last 
 class BuildAttention:
     """Configured here, built by calling: one component's engine.
 
-    module, max_batch: as in `EngineOptions`. requested: of CHOICES; AUTO builds both where a GPU is at hand and keeps
-    the faster, else it takes NATIVE. inputs: real ones of batch 1, asked for only to measure.
+    module, max_batch: as in `EngineOptions`. requested: of `choices.ATTENTION`; AUTO builds both where a GPU is at hand
+    and keeps the faster, else it takes NATIVE. inputs: real ones of batch 1, asked for only to measure.
     """
 
     def __init__(

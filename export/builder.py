@@ -21,7 +21,8 @@ from cstm.calibration.samples import CalibrationOptions
 from cstm.console import make_console
 from cstm.data.demo import DEMO_SENTENCES, DEMO_VIDEO
 from cstm.export import engines, publish, sources
-from cstm.export.attention import AUTO, BuildAttention, check_request
+from cstm.export.attention import BuildAttention, check_request
+from cstm.export.choices import AUTO
 from cstm.export.steps import Steps, code_fingerprint
 from cstm.export.to_onnx import export_component
 from cstm.export.verify import keep_if_right, verify_chain, verify_values
@@ -29,7 +30,7 @@ from cstm.files import atomic_path
 from cstm.graph.half import convert_to_fp16
 from cstm.graph.macs import count_macs, reference_macs
 from cstm.graph.qdq import FORMS
-from cstm.models.checkpoint import load_checkpoint, read_metadata, save_checkpoint
+from cstm.models.checkpoint import load_checkpoint, read_metadata
 from cstm.models.components import component_modules
 from cstm.models.contract import MASK_LOGITS, chain_inputs, contract
 from cstm.runtime.backends.torch import TorchSession
@@ -44,7 +45,7 @@ SAMPLES = 3
 @dataclass(frozen=True)
 class BuildOptions:
     """What to build. backend: "auto", "tensorrt", "tensorrt_rtx", or "none" for ONNX alone. attention: of
-    `attention.CHOICES`, for engines.
+    `choices.ATTENTION`, for engines.
 
     calibration: what INT8's ranges are measured on. plan: which blocks are INT8 (None: all that can be). max_drop: of
     mean IoU against FP32, above which the build fails (None: each precision's own, see `calibration.accuracy`).
@@ -174,7 +175,7 @@ class BuildBundle:
 
     def _write_checkpoint(self) -> None:
         with self.console.status("loading the checkpoint"):
-            save_checkpoint(self.options.source.load(), self.folder / CHECKPOINT)
+            self.options.source.write_checkpoint(self.folder / CHECKPOINT)
 
     def _make_text_files(self) -> None:
         source, outputs = self.options.source, [TOKENIZER]

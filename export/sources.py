@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import numpy as np
 from cstm.data import vocabulary
 from cstm.errors import CheckpointError
 from cstm.files import atomic_path, sha256
-from cstm.models.checkpoint import SHIPPED, load_checkpoint, read_metadata, read_tokenizer, seeded
+from cstm.models.checkpoint import load_checkpoint, read_metadata, read_tokenizer, save_checkpoint, seeded
 from cstm.models.config import RANDOM_WEIGHTS, CSTMConfig
+from cstm.models.weights import SHIPPED
 from cstm.runtime.bundle import TOKENIZER, WORD_VECTORS_FILE
 
 
@@ -55,6 +57,18 @@ class Source:
         if self.checkpoint:
             return load_checkpoint(self.checkpoint)
         return seeded(CSTMConfig.from_preset(self.preset))
+
+    def write_checkpoint(self, path: Path) -> None:
+        """The network at `path`, as our .safetensors: that file itself, once read, or what was loaded or seeded.
+
+        CheckpointError when it cannot be loaded.
+        """
+        model = self.load()
+        if self.checkpoint and self.checkpoint.suffix == ".safetensors":
+            with atomic_path(path) as temporary:
+                shutil.copyfile(self.checkpoint, temporary)
+        else:
+            save_checkpoint(model, path)
 
     def write_text_files(self, config: CSTMConfig, provenance: dict, folder: Path) -> None:
         """The tokenizer and, for a GRU, the word vectors. CheckpointError when the checkpoint needs others."""

@@ -21,8 +21,6 @@ from cstm.models.config import CSTMConfig
 from cstm.models.cstm import CSTM
 from cstm.models.decoder import pyramid
 
-SHIPPED = Path(__file__).parent / "weights" / "tiny.safetensors"
-
 # The released code's names (github RyanHTR/CSTM) -> ours: where a part is, then what it is.
 RELEASED_PREFIXES = [
     (r"^s_layer(\d)\.", lambda m: f"encoders.spatial.stages.{int(m[1]) - 1}."),

@@ -13,9 +13,11 @@ from cstm.errors import BundleError
 from cstm.files import sha256
 from cstm.models.config import CSTMConfig
 from cstm.models.contract import MASK_LOGITS, chain_inputs, contract
+from cstm.models.weights import SHIPPED
 from cstm.runtime.text import SentenceReader
 
 SCHEMA = 1
+SHIPPED_BUNDLE = Path(__file__).parent / "shipped"  # what the wheel carries, from `make wheel`
 MANIFEST = "manifest.json"
 TOKENIZER, WORD_VECTORS_FILE, GOLDEN, CHECKPOINT = (
     "tokenizer.json",
@@ -83,7 +85,7 @@ class Bundle:
         """The path of a file of the bundle whose hash agrees with the manifest. BundleError otherwise."""
         if name not in self._files:
             raise BundleError(f"{self.path}: holds no {name}; rebuild with cstm build")
-        path = self.path / name
+        path = self._place(name)
         if name not in self._verified:
             if sha256(path) != self._files[name][0]:
                 raise BundleError(f"{path}: altered since the bundle was built; rebuild it or copy it again")
@@ -101,6 +103,11 @@ class Bundle:
         with np.load(self.file(GOLDEN)) as arrays:
             return {spec.name: arrays[spec.name] for spec in chain_inputs(self.config)}, arrays[MASK_LOGITS]
 
+    def _place(self, name: str) -> Path:
+        """Where a file lies. The bundle in the wheel leaves the checkpoint out: it is the one that ships beside it."""
+        path = self.path / name
+        return SHIPPED if name == CHECKPOINT and self.path == SHIPPED_BUNDLE and not path.exists() else path
+
     def _read_manifest(self) -> dict:
         path = self.path / MANIFEST
         if not path.is_file():
@@ -116,7 +123,7 @@ class Bundle:
 
     def _check_files(self) -> None:
         for name, (_, size) in self._files.items():
-            path = self.path / name
+            path = self._place(name)
             if not path.is_file():
                 raise BundleError(f"{path}: missing from the bundle; rebuild it or copy it again")
             if path.stat().st_size != size:

@@ -10,7 +10,32 @@ from cstm.errors import RequestError
 
 SCHEDULES = ("poly", "step", "cosine")
 PRECISIONS = ("fp32", "bf16", "fp16")
+WINDOWS = ("centred", "authors")  # as in data.window
 STATE, CHECKPOINT, METRICS = "state.pt", "checkpoint.safetensors", "metrics.csv"  # in the run's folder
+
+
+HELP = {
+    "data": "sprites, or a folder that holds A2D or J-HMDB Sentences",
+    "steps": "updates in all",
+    "batch": "samples an update",
+    "size": "side of the training frames in pixels",
+    "rate": "the highest learning rate",
+    "warmup": "updates until it is reached",
+    "schedule": "how it falls",
+    "text_rate": "the text encoder's share of the rate",
+    "decay": "weight decay",
+    "clip": "largest norm of the gradient",
+    "ema": "share of the old weights in the running mean that is validated and saved, 0 for none",
+    "precision": "what the network computes in; fp16 on a GPU only",
+    "processes": "that train together, each on a GPU or with THREADS threads",
+    "threads": "of each process on the CPU",
+    "workers": "processes that make samples, for each process",
+    "check": "updates between validations and checkpoints",
+    "held_out": "samples to validate on",
+    "window": "where clips from disk lie around their target",
+    "actions": "share of the sprite clips drawn to differ in the action alone",
+    "seed": "of weights, samples and dropout",
+}
 
 
 @dataclass(frozen=True)

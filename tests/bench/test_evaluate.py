@@ -9,8 +9,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cstm.bench.evaluate import ModelPredictor, add_arguments, cut, evaluate, open_predictor, run, table
+from cstm.bench.evaluate import cut, evaluate
+from cstm.bench.evaluation_table import table
 from cstm.bench.metrics import summarise
+from cstm.bench.predictors import ModelPredictor, open_predictor
+from cstm.commands.eval import add_arguments, run
 from cstm.console import make_console
 from cstm.data.sample import NON_TRIVIAL, TRIVIAL, Reference, Sample
 from cstm.errors import BundleError, CheckpointError, CSTMError, QueryError, RequestError

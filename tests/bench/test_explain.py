@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from cstm.bench import explain as module
-from cstm.bench.explain import add_arguments, explain, find_masks, pick_windows, run
+from cstm.bench.explain import explain, find_masks, pick_windows
 from cstm.bench.figure import draw
 from cstm.bench.strip import Strip, draw_strip, painted
+from cstm.commands.explain import add_arguments, run
 from cstm.data.vocabulary import seeded_vectors, wordlevel_tokenizer, wordpiece_tokenizer, words
 from cstm.errors import CSTMError, QueryError, RequestError
 from cstm.models.checkpoint import save_checkpoint, seeded
@@ -164,7 +165,7 @@ def command(whole, video, tmp_path, monkeypatch):
     model, reader = whole
     save_checkpoint(model, tmp_path / "checkpoint.safetensors")
     bundle = SimpleNamespace(config=model.config, reader=reader, file=lambda name: tmp_path / name)
-    monkeypatch.setattr(module, "Bundle", lambda path: bundle)
+    monkeypatch.setattr("cstm.runtime.bundle.Bundle", lambda path: bundle)
     monkeypatch.chdir(tmp_path)
     parser = argparse.ArgumentParser()
     add_arguments(parser)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from cstm.calibration import accuracy as accuracy_module
-from cstm.calibration.accuracy import HELD_OUT_SEED, Accuracy, HeldOut, MaskAccuracy, compare
+from cstm.calibration.accuracy import MaskAccuracy
+from cstm.calibration.held_out import HELD_OUT_SEED, Accuracy, HeldOut, compare
 from cstm.calibration.plan import PrecisionPlan
 from cstm.calibration.samples import CalibrationOptions
 from cstm.errors import ParityError

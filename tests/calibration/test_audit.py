@@ -6,7 +6,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from cstm.calibration.audit import audit, draw, execution_order, kept_nodes, table
+from cstm.calibration.audit import audit, execution_order, kept_nodes
+from cstm.calibration.audit_plot import draw
+from cstm.calibration.audit_table import table
 from cstm.calibration.samples import CalibrationOptions
 from cstm.console import make_console
 from cstm.export.builder import BuildBundle, BuildOptions

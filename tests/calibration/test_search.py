@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from cstm.calibration import search as search_module
-from cstm.calibration.accuracy import Accuracy
+from cstm.calibration.held_out import Accuracy
 from cstm.calibration.samples import CalibrationOptions
 from cstm.calibration.search import SearchPlan
 from cstm.errors import RequestError
@@ -46,7 +46,8 @@ class FakeQuantiser:
 def network(tmp_path, monkeypatch):
     """Gives a search. effects: by "component block", the mean IoU that it costs and the seconds that it saves."""
 
-    def make(effects, budget=0.005, backend="onnxruntime", slower_together=()):
+    def make(effects, budget=0.005, backend="onnxruntime", slower_together=(), reported=None):
+        reported = [] if reported is None else reported
         effects = {tuple(key.split()): value for key, value in effects.items()}
 
         def seconds(session):
@@ -60,16 +61,19 @@ def network(tmp_path, monkeypatch):
 
         blocks = {name: [b for n, b in effects if n == name] for name, _ in effects}
         monkeypatch.setattr(search_module, "quantisable", lambda models: blocks)
-        monkeypatch.setattr(search_module, "opener", lambda backend: FakeSession)
         monkeypatch.setattr(search_module, "session_medians", lambda sessions, inputs: [seconds(s) for s in sessions])
-        return SearchPlan(FakeQuantiser(), SimpleNamespace(measure=measure), backend, budget, tmp_path)
+        return SearchPlan(
+            FakeQuantiser(), SimpleNamespace(measure=measure), backend, FakeSession, budget, tmp_path, reported.append
+        )
 
     return make
 
 
 def test_what_is_free_and_faster_is_all_chosen(network):
-    search, reported = network({"decoder head": (0, 0.01), "spatial_encoder stage_1": (0, 0.02)}, budget=0), []
-    plan = search(reported.append)
+    reported = []
+    effects = {"decoder head": (0, 0.01), "spatial_encoder stage_1": (0, 0.02)}
+    search = network(effects, budget=0, reported=reported)
+    plan = search()
     assert plan.int8 == {"decoder": ("head",), "spatial_encoder": ("stage_1",)}
     assert [t.label for t in search.trials[:5]] == [
         "fp32",

@@ -13,7 +13,8 @@ import pytest
 from cstm.commands.main import main
 from cstm.errors import EngineError, MissingDependencyError
 from cstm.export import attention
-from cstm.export.attention import AUTO, NATIVE, PLUGIN, BuildAttention
+from cstm.export.attention import BuildAttention
+from cstm.export.choices import AUTO, NATIVE, PLUGIN
 from cstm.kernels.call import KernelCall
 from cstm.models.contract import contract
 from cstm.runtime.bundle import Bundle, onnx_file

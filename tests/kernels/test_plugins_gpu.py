@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from cstm.export.attention import NATIVE, PLUGIN, BuildAttention
+from cstm.export.attention import BuildAttention
+from cstm.export.choices import NATIVE, PLUGIN
 from cstm.export.engines import engine_module, origin
 from cstm.kernels import plain
 from cstm.models.components import component_modules

@@ -3,7 +3,8 @@
 from cstm.data.demo import DEMO_SENTENCES, DEMO_SPRITE_SENTENCES
 from cstm.data.vocabulary import Tokenizer
 from cstm.export.sources import Source
-from cstm.models.checkpoint import SHIPPED, read_metadata, read_tokenizer
+from cstm.models.checkpoint import read_metadata, read_tokenizer
+from cstm.models.weights import SHIPPED
 from cstm.runtime.text import SentenceReader
 
 

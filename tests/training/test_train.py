@@ -1,8 +1,6 @@
-"""The commands `cstm train` and `cstm ablate`, as a user calls them."""
+"""The command `cstm train`, as a user calls it."""
 
-import argparse
 import csv
-import json
 import signal
 import subprocess
 import sys
@@ -14,9 +12,8 @@ import pytest
 from cstm.commands.main import main
 from cstm.data.sprites.write import SpriteOptions, write_sprites
 from cstm.models.checkpoint import load_checkpoint, read_metadata, read_tokenizer, save_checkpoint
-from cstm.training import train
-from cstm.training.ablate import ROWS, to_markdown
 from cstm.training.options import TrainOptions
+from cstm.training.run import NetworkChoice, network
 
 QUICK = ["--size", "64", "--steps", "2", "--batch", "2", "--held-out", "2", "--workers", "0", "--threads", "1"]
 
@@ -47,6 +44,16 @@ def test_a_folder_that_holds_a_run_is_not_written_over(trained, capsys):
     assert (trained / "state.pt").read_bytes() == before
 
 
+def test_a_finished_checkpoint_is_written_over_by_force_alone(trained, tmp_path, capsys):
+    file = tmp_path / "checkpoint.safetensors"
+    file.write_bytes(before := (trained / "checkpoint.safetensors").read_bytes())
+    words = ["train", str(tmp_path), *QUICK, "--streams", "spatial"]
+    assert main(words) == 2
+    assert "--force" in capsys.readouterr().err and file.read_bytes() == before
+    assert main([*words, "--force"]) == 0
+    assert file.read_bytes() != before
+
+
 def test_a_run_begins_with_another_ones_weights(trained, tmp_path):
     assert (
         main(
@@ -60,11 +67,8 @@ def test_a_run_begins_with_another_ones_weights(trained, tmp_path):
     assert model.provenance["from"].endswith("checkpoint.safetensors")
 
 
-def test_a_run_with_fewer_streams_keeps_what_it_shares(small_checkpoint, tmp_path):
-    words = ["--from", str(small_checkpoint), "--streams", "spatial", "--steps", "1"]
-    parser = argparse.ArgumentParser()
-    train.add_arguments(parser)
-    model = train.network(parser.parse_args([str(tmp_path), *words]), TrainOptions(steps=1))
+def test_a_run_with_fewer_streams_keeps_what_it_shares(small_checkpoint):
+    model = network(NetworkChoice(start=small_checkpoint, streams=("spatial",)), TrainOptions(steps=1))
     whole = load_checkpoint(small_checkpoint).state_dict()
     assert (model.config.streams, model.config.lgfs_stages) == (("spatial",), ())
     own = model.state_dict()
@@ -100,7 +104,7 @@ def test_weights_learnt_with_other_words_or_another_network_are_not_taken_as_the
     assert main(words) == 2
     assert "--tokenizer" in capsys.readouterr().err
     assert main([*words, "--no-cmam"]) == 2
-    assert "leave out --no_cmam" in capsys.readouterr().err
+    assert "leave out --no-cmam" in capsys.readouterr().err
 
 
 def test_resuming_another_network_is_refused(trained, capsys):
@@ -195,26 +199,3 @@ def wait_until(happened, seconds: float = 60):
     while not happened():
         assert time.monotonic() < end
         time.sleep(0.05)
-
-
-def test_the_ablations_are_kept_row_by_row(tmp_path, monkeypatch, capsys):
-    from cstm.training import ablate
-
-    figures = {"mean_iou": 0.5, "overall_iou": 0.6, "p@0.5": 0.55, "non_trivial": {"mean_iou": None}}
-    trained = []
-    monkeypatch.setattr(ablate, "_train", lambda row, folder, _: trained.append(row.name) or folder.mkdir(parents=True))
-    monkeypatch.setattr(ablate, "_evaluate", lambda *_: figures)
-    words = ["ablate", str(tmp_path), "--rows", "LGFS in {5}", "Spa+CMAM"]
-    assert main(words) == 0
-    assert main(words) == 0
-    assert trained == ["LGFS in {5}", "Spa+CMAM"]
-    assert "| Spa+CMAM | 50.0 | 60.0 | 55.0 |  | 53.8 |" in (tmp_path / "ablations.md").read_text()
-    assert main([*words, "--steps", "7"]) == 2
-    assert "ask the same" in capsys.readouterr().err
-    assert json.loads((tmp_path / "LGFS-in--5" / "result.json").read_text())["figures"] == figures
-
-
-def test_every_row_of_the_supplement_is_there():
-    figures = {row.name: {"mean_iou": 1, "overall_iou": 1, "p@0.5": 1, "non_trivial": {"mean_iou": 1}} for row in ROWS}
-    assert to_markdown(list(ROWS), figures).count("\n") == 2 + len(ROWS)
-    assert len({row.arguments for row in ROWS}) == len(ROWS) == 7

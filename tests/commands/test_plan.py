@@ -9,9 +9,10 @@ import pytest
 from rich.console import Console
 
 from cstm.calibration import search as search_module
-from cstm.calibration.accuracy import Accuracy
+from cstm.calibration.held_out import Accuracy
 from cstm.calibration.plan import PrecisionPlan
-from cstm.calibration.planner import _front, draw, table
+from cstm.calibration.plan_plot import _front, draw
+from cstm.calibration.plan_table import table
 from cstm.calibration.quantiser import MeasureRanges
 from cstm.commands.main import main
 

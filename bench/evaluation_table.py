@@ -1,0 +1,38 @@
+"""An evaluation's figures, as a table."""
+
+from __future__ import annotations
+
+from rich.box import SIMPLE_HEAVY
+from rich.table import Table
+
+from cstm.bench.metrics import NAMES
+
+TITLES = ("mean IoU", "overall IoU", "mAP", *(name.upper().replace("0.", ".") for name in NAMES[3:]))
+
+
+def table(figures: dict) -> Table:
+    """What `metrics.summarise` gives, in per cent; under the first two rows the 95 % intervals that there are."""
+    shown = Table("", "n", *TITLES, title=f"{figures['protocol']} protocol, %", box=SIMPLE_HEAVY, padding=0)
+
+    def add(title: str, values: dict, **row) -> None:
+        shown.add_row(title, str(values["n"]), *(_percent(values[name]) for name in NAMES), **row)
+
+    def add_intervals(ci: dict) -> None:
+        shown.add_row("  95 %", "", *(_interval(ci.get(name)) for name in NAMES), style="dim", end_section=True)
+
+    add("all", figures)
+    add_intervals(figures["ci"])
+    add("non-trivial", figures["non_trivial"])
+    add_intervals({"mean_iou": figures["ci"]["non_trivial_mean_iou"]})
+    for kind in ("per_actor", "per_action"):
+        for name, values in figures[kind].items():
+            add(name, values, end_section=name == list(figures[kind])[-1])
+    return shown
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f}"
+
+
+def _interval(ci: list[float] | None) -> str:
+    return "–".join(map(_percent, ci)) if ci else ""
