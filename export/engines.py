@@ -12,13 +12,13 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import asdict, dataclass
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
 
 from cstm.errors import EngineError, MissingDependencyError
 from cstm.files import atomic_path
 from cstm.models.contract import Component
-from cstm.runtime.backends.tensorrt import EXTRAS, PACKAGES
+from cstm.runtime.backends.tensorrt import EXTRAS, PACKAGES, tensorrt_version
 from cstm.runtime.device_array import cuda_device
 
 
@@ -98,7 +98,7 @@ def engine_module(requested: str = "auto") -> str | None:
 
 def origin(module: str) -> dict:
     """What an engine is tied to: TensorRT's version and, for data-centre TensorRT, the GPU's name."""
-    return {"tensorrt": metadata.version(PACKAGES[module]), "gpu": cuda_device() if module == "tensorrt" else None}
+    return {"tensorrt": tensorrt_version(module), "gpu": cuda_device() if module == "tensorrt" else None}
 
 
 def _problem(module: str) -> str | None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 
+from cstm.errors import EngineError
 from cstm.models.config import CSTMConfig
 from cstm.models.contract import MASK_LOGITS, TEXT_ENCODER, contract
 from cstm.runtime.session import Session
@@ -19,11 +24,14 @@ class Chain:
         self.config = config
         self.components = contract(config)
         self.sessions = sessions
+        self._lock = threading.Lock()
+        self._closed = False
 
     def plan(self, text: dict[str, np.ndarray]) -> dict:
         """The text encoder's inputs, batch Q -> its outputs: sentence vectors and language plans, to keep and reuse."""
-        outputs = self.sessions[TEXT_ENCODER].enqueue(text)
-        return {name: array.copy() for name, array in outputs.items()}
+        with self._turn():
+            outputs = self.sessions[TEXT_ENCODER].enqueue(text)
+            return {name: array.copy() for name, array in outputs.items()}
 
     def mask_logits(self, pixels: dict[str, np.ndarray], plan: dict) -> np.ndarray:
         """Mask logits float32 [Q,1,R,R].
@@ -32,21 +40,31 @@ class Chain:
         plan: from `plan`, for the same Q.
         """
         values = pixels | plan
-        for name, component in self.components.items():
-            if name == TEXT_ENCODER:
-                continue
-            values |= self.sessions[name].enqueue(component.pick(values))
-        logits = values[MASK_LOGITS]
-        return logits if isinstance(logits, np.ndarray) else logits.to_numpy()
+        with self._turn():
+            for name, component in self.components.items():
+                if name != TEXT_ENCODER:
+                    values |= self.sessions[name].enqueue(component.pick(values))
+            logits = values[MASK_LOGITS]
+            return logits if isinstance(logits, np.ndarray) else logits.to_numpy()
 
     def __call__(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """The chain's inputs, batch Q -> mask logits float32 [Q,1,R,R]."""
         return self.mask_logits(inputs, self.plan(self.components[TEXT_ENCODER].pick(inputs)))
 
     def close(self) -> None:
-        """Close every session."""
-        for session in self.sessions.values():
-            session.close()
+        """Close every session. May be called again."""
+        with self._lock:
+            self._closed = True
+            for session in self.sessions.values():
+                session.close()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One thread at a time: what a session gives on a device holds until its next run."""
+        with self._lock:
+            if self._closed:
+                raise EngineError("the network is closed; open the bundle again")
+            yield
 
     def __enter__(self) -> Chain:
         return self

@@ -10,15 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cstm.errors import ParityError, QueryError, RequestError
+from cstm.errors import QueryError, RequestError
 from cstm.models.contract import CLIP, FRAME
-from cstm.runtime.backends import choose
 from cstm.runtime.bundle import Bundle
-from cstm.runtime.chain import Chain
+from cstm.runtime.opening import open_chain
 from cstm.runtime.postprocess import masks, probabilities, scores
 from cstm.runtime.preprocess import clip_windows
 from cstm.runtime.text import Query, stack
-from cstm.runtime.tolerance import Difference
 from cstm.runtime.video import Video, open_video
 
 
@@ -46,10 +44,10 @@ class FrameMasks:
 
 
 class Segmenter:
-    """A loaded bundle, ready for videos. A context manager; not for use by several threads at once.
+    """A loaded bundle, ready for videos. A context manager. Any number of threads may use it; they take turns.
 
     bundle: a bundle's folder. backend: "auto", or a name of `cstm doctor`'s list, which then works or raises; what was
-    chosen and why is logged.
+    chosen and why is logged, and is in `reason`.
     precision: "fp32", "fp16", "bf16" or "int8"; None takes the backend's default.
 
     On loading, the chain's answer to the bundle's recorded input is compared with the recorded one: ParityError when
@@ -59,14 +57,14 @@ class Segmenter:
     def __init__(self, bundle: str | Path | Bundle, backend: str = "auto", precision: str | None = None):
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle)
         self.config = self.bundle.config
-        self.backend, self.precision, self.reason = choose(self.bundle, backend, precision)
+        opened = open_chain(self.bundle, backend, precision)
+        self.backend, self.precision, self.reason, self.chain = (
+            opened.backend,
+            opened.precision,
+            opened.reason,
+            opened.chain,
+        )
         logging.getLogger(__name__).info("%s in %s (%s)", self.backend.name, self.precision, self.reason)
-        self.chain = Chain(self.config, self.backend.open(self.bundle, self.precision))
-        try:
-            self._check_golden()
-        except BaseException:
-            self.close()
-            raise
         if not self.bundle.trained:
             warnings.warn("the bundle holds untrained weights: its masks mean nothing", UntrainedWarning, stacklevel=2)
 
@@ -79,13 +77,15 @@ class Segmenter:
         video breaks off.
         """
         queries = self.queries(sentences)
-        if every < 1:
-            raise RequestError(f"every={every}: must be 1 or more")
+        if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
+            raise RequestError(f"every={every!r}: must be a whole number, 1 or more")
         plans = self._plans(queries)
         return self._frames(video if isinstance(video, Video) else open_video(video), plans, every)
 
     def queries(self, sentences: str | list[str]) -> list[Query]:
         """The sentences as the network reads them; warns (UnknownWordWarning) of words it has never seen."""
+        if not isinstance(sentences, (str, list, tuple)):
+            raise QueryError(f"sentences are a {type(sentences).__name__}; give a string, or a list of strings")
         sentences = [sentences] if isinstance(sentences, str) else list(sentences)
         if not sentences:
             raise QueryError("no sentence given; describe an actor, such as 'the dog on the left'")
@@ -122,12 +122,3 @@ class Segmenter:
                 likely = probabilities(np.concatenate(logits))
                 found = masks(likely, frame.image.shape[:2], self.config.mask_rule)
                 yield FrameMasks(frame.index, frame.time, frame.image, found, scores(likely))
-
-    def _check_golden(self) -> None:
-        inputs, expected = self.bundle.golden()
-        difference = Difference.between(self.chain(inputs), expected)
-        if not difference.within(self.precision, strict=True):
-            raise ParityError(
-                f"{self.bundle.path}: {self.backend.name} in {self.precision} does not give the recorded masks"
-                f" ({difference.shown(self.precision)}); rebuild the bundle here, or try another backend or precision"
-            )

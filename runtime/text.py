@@ -56,6 +56,8 @@ class SentenceReader:
             raise QueryError(
                 f"sentence {_shown(sentence)} holds no word; describe an actor, such as 'the dog on the left'"
             )
+        if any("\ud800" <= letter <= "\udfff" for letter in sentence):
+            raise QueryError(f"sentence {_shown(sentence)} is not UTF-8 text; type it anew, or set a UTF-8 locale")
         read = self._word_vectors if self.config.text == "gru" else self._tokens
         inputs, tokens, known, unknown = read(sentence)
         if len(tokens) > self.config.max_words:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from types import ModuleType
 
 from cstm.errors import CSTMError, MissingDependencyError, RequestError
 from cstm.models.contract import contract
@@ -39,6 +40,22 @@ class Backend(ABC):
             raise MissingDependencyError(
                 f'{self.name}: {self.package} is not installed; pip install "cstm[{self.extra}]"'
             )
+        self.load()
+
+    def load(self) -> ModuleType:
+        """The backend's library. MissingDependencyError where it is installed and cannot be loaded."""
+        try:
+            return self.import_library()
+        except Exception as error:  # a missing shared library, a file that cannot be read, another interpreter's build
+            raise MissingDependencyError(
+                f"{self.name}: {self.package} {self.version()} is installed but cannot be loaded"
+                f" ({type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error).strip() else ''});"
+                f' pip install --force-reinstall "cstm[{self.extra}]"'
+            ) from error
+
+    @abstractmethod
+    def import_library(self) -> ModuleType:
+        """The module that the backend stands on, imported."""
 
     @abstractmethod
     def precisions(self, bundle: Bundle) -> tuple[str, ...]:
@@ -84,35 +101,17 @@ def backend(name: str) -> Backend:
     return importlib.import_module(f"cstm.runtime.backends.{MODULES[name]}").make(name)
 
 
-def choose(bundle: Bundle, name: str = "auto", precision: str | None = None) -> tuple[Backend, str, str]:
-    """The backend, the precision, and why, for a request.
-
-    "auto" takes the first backend of the table that runs this bundle here; a named one must. MissingDependencyError,
-    EngineError or RequestError say what is missing, which version is, or which precisions there are.
-    """
-    if name != "auto":
-        found = backend(name)
-        return found, _agree(found, bundle, precision), "asked for"
-    reasons = []
-    for candidate in map(backend, MODULES):
-        try:
-            return candidate, _agree(candidate, bundle, precision), "; ".join([*reasons, f"{candidate.name}: chosen"])
-        except CSTMError as error:
-            reasons.append(str(error))
-    raise MissingDependencyError(f"no backend runs this bundle here ({'; '.join(reasons)}); see cstm doctor")
-
-
 def runnable(
     bundle: Bundle, names: Iterable[str] | None = None, precisions: Iterable[str] | None = None
 ) -> tuple[list[tuple[Backend, str]], dict[str, str]]:
     """Every (backend, precision) that runs `bundle` here, and why other backends do not.
 
-    names: only these, each of which must run (errors as in `choose`). precisions: only these.
+    names: only these, each of which must run (errors as in `agree`). precisions: only these.
     """
     pairs, reasons = [], {}
     for found in map(backend, names or MODULES):
         try:
-            _agree(found, bundle, None)
+            agree(found, bundle, None)
         except CSTMError as error:
             if names:
                 raise
@@ -122,7 +121,7 @@ def runnable(
     return pairs, reasons
 
 
-def _agree(found: Backend, bundle: Bundle, precision: str | None) -> str:
+def agree(found: Backend, bundle: Bundle, precision: str | None) -> str:
     """The precision that `found` will run `bundle` in. CSTMError when it cannot."""
     found.require(bundle)
     offered = found.precisions(bundle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from cstm.packages import installed_version
 from cstm.runtime.backends import Backend
 from cstm.runtime.bundle import Bundle, onnx_file
 from cstm.runtime.device_array import NO_GPU, cuda_device
+from cstm.runtime.quiet_imports import import_onnxruntime
 from cstm.runtime.session import Session
 
 PROVIDERS = {
@@ -35,8 +37,7 @@ class OnnxRuntimeSession(Session):
         without: tuple[str, ...] = (),
     ):
         super().__init__(specs)
-        import onnxruntime
-
+        onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         # Without it, processors that lack VNNI add pairs of 8-bit products in 16 bits, which saturate.
@@ -54,6 +55,8 @@ class OnnxRuntimeSession(Session):
         """As Session.run."""
         self.specs.check_inputs(inputs)
         names = [spec.name for spec in self.specs.outputs]
+        if self.session is None:
+            raise EngineError(f"{self.specs.name}: the session is closed")
         return dict(zip(names, self.session.run(names, inputs), strict=True))
 
     def close(self) -> None:
@@ -71,11 +74,14 @@ class OnnxRuntimeBackend(Backend):
         if name != "onnxruntime" or (self.version() is None and installed_version("onnxruntime-gpu")):
             self.package, self.extra = "onnxruntime-gpu", "gpu"
 
+    def import_library(self) -> ModuleType:
+        """As Backend.import_library."""
+        return import_onnxruntime()
+
     def require(self, bundle: Bundle | None = None) -> None:
         """As Backend.require."""
         super().require(bundle)
-        import onnxruntime
-
+        onnxruntime = import_onnxruntime()
         provider = PROVIDERS[self.name]
         if provider not in onnxruntime.get_available_providers():
             raise MissingDependencyError(
@@ -104,8 +110,7 @@ class OnnxRuntimeBackend(Backend):
 def _with_options(provider: str) -> list:
     if provider == "CPUExecutionProvider":
         return [provider]
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     onnxruntime.preload_dlls()
     # FP32 means FP32: TF32 is off unless asked for.
     options = {"use_tf32": 0} if provider == "CUDAExecutionProvider" else {}

@@ -5,8 +5,10 @@ In BF16 the text encoder stays in FP32: it runs once a sentence, and its roundin
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from cstm.errors import EngineError
 from cstm.models.contract import TEXT_ENCODER, Component, contract
 from cstm.runtime.backends import Backend
 from cstm.runtime.bundle import Bundle, onnx_file
+from cstm.runtime.quiet_imports import import_openvino
 from cstm.runtime.session import Session
 
 # precision -> (the ONNX it starts from, OpenVINO's name for what it computes in, the CPU capability it needs)
@@ -33,25 +36,45 @@ class OpenVINOSession(Session):
         super().__init__(specs)
         hint = {"INFERENCE_PRECISION_HINT": PRECISIONS[precision][1], "PERFORMANCE_HINT": "LATENCY"}
         try:
-            self.request = _core().compile_model(_core().read_model(str(path)), "CPU", hint).create_infer_request()
+            compiled = _core().compile_model(_core().read_model(str(path)), "CPU", hint)
         except RuntimeError as error:
-            raise EngineError(f"{path}: OpenVINO cannot load it ({str(error).splitlines()[0]})") from error
+            raise EngineError(f"{path}: OpenVINO cannot load it ({_reason(error)})") from error
+        self.request = compiled.create_infer_request()
+        self._lock = threading.Lock()
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """As Session.run."""
         self.specs.check_inputs(inputs)
+        with self._lock:  # a request runs for one thread at a time, and its outputs lie in its own memory
+            return self._infer(inputs)
+
+    def _infer(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if self.request is None:
+            raise EngineError(f"{self.specs.name}: the session is closed")
         self.request.infer({n: np.ascontiguousarray(array) for n, array in inputs.items()}, share_inputs=True)
         return {spec.name: self.request.get_tensor(spec.name).data.copy() for spec in self.specs.outputs}
 
     def close(self) -> None:
         """As Session.close."""
-        self.request = None
+        with self._lock:
+            self.request = None
+
+
+def _reason(error: Exception) -> str:
+    """What OpenVINO's message comes to: its lines but the places in its sources that they start from."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line and not line.startswith(("Exception from ", "Check '"))]
+    return "; ".join(told or lines[:1])[:400]
 
 
 class OpenVINOBackend(Backend):
     """FP32 by default; BF16 from the FP32 model, FP16 and INT8, only where the processor computes in them."""
 
     package, extra = "openvino", "cpu"
+
+    def import_library(self) -> ModuleType:
+        """As Backend.import_library."""
+        return import_openvino()
 
     def precisions(self, bundle: Bundle) -> tuple[str, ...]:
         """As Backend.precisions."""
@@ -78,7 +101,7 @@ def sums_int8_exactly() -> bool:
 
     Without VNNI pairs of uint8 x int8 products are added in 16 bits and saturate, up to 24 % off in our network.
     """
-    import openvino
+    openvino = import_openvino()
     import openvino.opset13 as ops
 
     channels, largest, weight = 32, 255, 127
@@ -95,8 +118,7 @@ def sums_int8_exactly() -> bool:
 
 @lru_cache(maxsize=1)
 def _core():
-    import openvino
-
+    openvino = import_openvino()
     from cstm.kernels.openvino_nodes import extensions
 
     core = openvino.Core()

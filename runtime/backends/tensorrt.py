@@ -6,7 +6,7 @@ import functools
 import importlib
 import threading
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 
@@ -183,6 +183,15 @@ def _logger(trt):
     return trt.Logger(trt.Logger.ERROR)
 
 
+def tensorrt_version(name: str) -> str | None:
+    """The version of the TensorRT called `name`, "tensorrt" or "tensorrt_rtx", by its module; None where there is none,
+    or none that can be loaded."""
+    try:
+        return importlib.import_module(name).__version__
+    except (ImportError, OSError):
+        return None
+
+
 def check_version(name: str, module: str, version: str, built_with: dict) -> None:
     """EngineError unless the engine was built with this version of `module`."""
     built = built_with["tensorrt"]
@@ -224,6 +233,14 @@ class TensorRTBackend(Backend):
     def __init__(self, name: str):
         super().__init__(name)
         self.package, self.extra = PACKAGES[name], EXTRAS[name]
+
+    def import_library(self) -> ModuleType:
+        """As Backend.import_library."""
+        return importlib.import_module(self.name)
+
+    def version(self) -> str | None:
+        """The library's own word: its distribution may be called tensorrt, tensorrt-cu12 or tensorrt-cu13."""
+        return tensorrt_version(self.name)
 
     def require(self, bundle: Bundle | None = None) -> None:
         """As Backend.require. Engines of another version are refused before a GPU is looked for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import ModuleType
 
 import numpy as np
 
@@ -36,6 +37,12 @@ class TorchBackend(Backend):
     """PyTorch in FP32, on the GPU where there is one."""
 
     package, extra = "torch", "export"
+
+    def import_library(self) -> ModuleType:
+        """As Backend.import_library."""
+        import torch
+
+        return torch
 
     def precisions(self, bundle: Bundle) -> tuple[str, ...]:
         """As Backend.precisions."""

@@ -51,7 +51,18 @@ def bare(request, tmp_path):
     (site / "cstm").mkdir()
     for file in (ROOT / "cstm").glob("*.py"):
         (site / "cstm" / file.name).symlink_to(file)
-    for folder in ("models", "kernels", "data", "runtime", "export", "bench", "calibration", "training"):
+    for folder in (
+        "models",
+        "kernels",
+        "data",
+        "runtime",
+        "graph",
+        "export",
+        "bench",
+        "calibration",
+        "training",
+        "commands",
+    ):
         (site / "cstm" / folder).symlink_to(ROOT / folder)
     info = metadata.distribution("cstm")
     (site / "cstm-0.1.0.dist-info").mkdir()

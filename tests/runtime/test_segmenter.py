@@ -1,6 +1,10 @@
 """From a bundle, a video and sentences to masks."""
 
 import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -17,7 +21,7 @@ from cstm.errors import (
     VideoError,
 )
 from cstm.files import sha256
-from cstm.runtime.backends import Backend, backend, choose
+from cstm.runtime.backends import MODULES, backend
 from cstm.runtime.bundle import Bundle, onnx_file
 from cstm.runtime.segmenter import UnknownWordWarning, UntrainedWarning
 from cstm.runtime.video import open_video
@@ -120,9 +124,89 @@ def test_another_network_in_the_bundle_is_found_by_the_recorded_inference(bundle
 
 
 def test_auto_says_why(bundle_path):
-    found, precision, reason = choose(Bundle(bundle_path))
-    assert precision in found.precisions(Bundle(bundle_path))
-    assert reason.endswith(f"{found.name}: chosen")
+    with Segmenter(bundle_path) as segmenter:
+        assert segmenter.precision in segmenter.backend.precisions(segmenter.bundle)
+        assert segmenter.reason.endswith(f"{segmenter.backend.name}: chosen")
+
+
+@pytest.mark.parametrize(
+    "error", [EngineError("no memory"), ParityError("other masks"), OSError("libfoo.so.1: missing")]
+)
+def test_auto_goes_on_where_the_first_fails(error, bundle_path, monkeypatch, caplog):
+    """The backend says that it can, and then fails at opening, at the recorded inference, or at its library."""
+    from cstm.runtime import opening
+    from cstm.runtime.backends.openvino import OpenVINOBackend
+
+    def fail(*_):
+        raise error
+
+    if isinstance(error, ParityError):
+        check = opening.check_golden
+        monkeypatch.setattr(
+            opening, "check_golden", lambda b, c, name, p: fail() if name == "openvino" else check(b, c, name, p)
+        )
+    else:
+        place = "import_library" if isinstance(error, OSError) else "open_component"
+        monkeypatch.setattr(OpenVINOBackend, place, fail)
+    with caplog.at_level("INFO"), Segmenter(bundle_path) as segmenter:
+        assert segmenter.backend.name == "onnxruntime"
+        assert "openvino: " in segmenter.reason and str(error) in segmenter.reason
+    assert str(error) in caplog.text
+    with pytest.raises((EngineError, ParityError, MissingDependencyError), match=str(error)):
+        Segmenter(bundle_path, "openvino")
+
+
+def test_a_library_that_cannot_be_loaded_is_not_called_ready(monkeypatch):
+    monkeypatch.setattr(type(backend("openvino")), "import_library", lambda self: 1 / 0)
+    assert "cannot be loaded (ZeroDivisionError" in backend("openvino").problem()
+
+
+@pytest.mark.parametrize("name", ["openvino", "onnxruntime", "torch"])
+def test_threads_get_what_one_thread_gets(bundle_path, name):
+    clips = [list(np.random.default_rng(seed).integers(0, 256, (3, 40, 56, 3), dtype=np.uint8)) for seed in range(4)]
+    with Segmenter(bundle_path, name) as segmenter:
+
+        def masks(clip):
+            return np.stack([result.masks for result in segmenter.segment(clip, SENTENCES)])
+
+        alone = [masks(clip) for clip in clips]
+        with ThreadPoolExecutor(4) as pool:
+            together = list(pool.map(masks, clips * 3))
+    assert all((ours == theirs).all() for ours, theirs in zip(together, alone * 3, strict=True))
+
+
+def test_a_closed_one_says_so(bundle_path):
+    segmenter = Segmenter(bundle_path, "openvino")
+    segmenter.close()
+    segmenter.close()
+    with pytest.raises(EngineError, match="closed; open the bundle again"):
+        list(segmenter.segment(frames(), SENTENCES))
+
+
+@pytest.mark.parametrize("every", [2.5, float("inf"), float("nan"), True, "2", None])
+def test_every_is_a_whole_number(bundle_path, every):
+    with Segmenter(bundle_path, "onnxruntime") as segmenter:
+        with pytest.raises(RequestError, match="whole number"):
+            segmenter.segment(frames(), SENTENCES, every=every)
+        assert len(list(segmenter.segment(frames(), SENTENCES, every=np.int64(3)))) == 2
+
+
+@pytest.mark.parametrize("sentences", [5, None, {"a dog"}, [5], [None], "a d\udce9g", b"a dog"])
+def test_what_is_no_sentence_is_refused_in_words(bundle_path, sentences):
+    with Segmenter(bundle_path, "onnxruntime") as segmenter, pytest.raises(QueryError):
+        segmenter.segment(frames(), sentences)
+
+
+def test_openvino_needs_no_home_and_reports_to_nobody(bundle_path, tmp_path):
+    code = (
+        "import sys; from cstm import Segmenter\n"
+        f"Segmenter({str(bundle_path)!r}, 'openvino').close()\n"
+        "assert sys.modules['openvino_telemetry'] is None"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "HOME"} | {"HOME": str(tmp_path / "no")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "no").exists()
 
 
 def test_unknown_backend(bundle_path):
@@ -131,7 +215,8 @@ def test_unknown_backend(bundle_path):
 
 
 def test_a_missing_package_names_the_extra(bundle_path, monkeypatch):
-    monkeypatch.setattr(Backend, "version", lambda self: None)
+    for name in MODULES:
+        monkeypatch.setattr(type(backend(name)), "version", lambda self: None)
     for name, extra in (("openvino", "cpu"), ("tensorrt_rtx", "rtx"), ("torch", "export")):
         with pytest.raises(MissingDependencyError, match=rf"cstm\[{extra}\]"):
             Segmenter(bundle_path, name)
