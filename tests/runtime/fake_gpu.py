@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 
@@ -109,8 +110,8 @@ class Memory:
     Also an array in host memory, for `numpy.asarray`.
     """
 
-    kept: list[ctypes.Array] = []
-    addresses: list[range] = []
+    kept: ClassVar[list[ctypes.Array]] = []
+    addresses: ClassVar[list[range]] = []
 
     def __init__(self, size: int, offset: int = 0, stream: FakeStream | None = None):
         raw = ctypes.create_string_buffer(size + 512)

@@ -63,8 +63,11 @@ def test_copies_are_ordered_and_their_own(streams):
     twin = array.copy()
     array.assign(np.zeros_like(VALUES))
     np.testing.assert_array_equal(twin.to_numpy(streams[1]), VALUES)
+
+
+def test_an_array_of_another_stream_is_copied_after_it_is_filled(streams):
     elsewhere = DeviceArray.empty(SHAPE, np.float32, streams[1])
-    elsewhere.assign(twin)
+    elsewhere.assign(on_gpu(streams[0]))
     np.testing.assert_array_equal(elsewhere.to_numpy(), VALUES)
 
 
@@ -88,6 +91,8 @@ def test_the_head_keeps_the_memory_and_the_order(streams):
     head = on_gpu(streams[0]).head(1)
     assert head.shape == (1, 3, 4) and head.nbytes == VALUES[:1].nbytes
     np.testing.assert_array_equal(head.to_numpy(streams[1]), VALUES[:1])
+    twin = on_gpu(streams[0]).copy()
+    assert twin.head(1).ready is twin.ready and twin.head(1, ready=streams[1]).ready is streams[1]
 
 
 @pytest.mark.parametrize("given", ["theirs", None])
@@ -137,7 +142,7 @@ def test_only_contiguous_arrays_are_seen(streams, protocol, strides, contiguous)
     if contiguous:
         assert view(foreign, streams[0]).ptr == foreign.ptr
     else:
-        with pytest.raises(ContractError, match="x, of shape .* not C-contiguous"):
+        with pytest.raises(ContractError, match=r"x, of shape .* not C-contiguous"):
             view(foreign, streams[0], "x")
 
 
@@ -175,7 +180,7 @@ def test_arrays_that_their_library_does_not_hand_on(streams, protocol, attribute
 )
 def test_only_what_fits_is_copied(streams, source):
     array = DeviceArray.empty(SHAPE, np.float32, streams[0])
-    with pytest.raises(ContractError, match="does not fit|contiguous"):
+    with pytest.raises(ContractError, match=r"does not fit|contiguous"):
         array.assign(source)
     assert not streams[0].queue.waiting
 
@@ -208,7 +213,7 @@ def failing(*_, **__):
 def test_what_cuda_raises_leaves_as_ours(streams, monkeypatch, owner, method, work):
     array = on_gpu(streams[0])
     monkeypatch.setattr(owner, method, failing)
-    with pytest.raises(EngineError, match="illegal memory access.*(start the program anew|smaller batch)") as raised:
+    with pytest.raises(EngineError, match=r"illegal memory access.*(start the program anew|smaller batch)") as raised:
         work(array, streams[1])
     assert isinstance(raised.value.__cause__, CUDAError) and "\n" not in str(raised.value)
 
@@ -221,7 +226,7 @@ def test_a_run_that_fails_later_is_told_where_it_is_waited_for(streams):
 
 
 def test_our_own_errors_pass():
-    with pytest.raises(ContractError, match="^ours$"), cuda_errors("copying"):
+    with pytest.raises(ContractError, match=r"^ours$"), cuda_errors("copying"):
         raise ContractError("ours")
 
 

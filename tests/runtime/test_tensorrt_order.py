@@ -1,4 +1,4 @@
-"""Sessions on a GPU that runs nothing until it is waited for, as late as it may: nothing is read early or kept short."""
+"""Sessions on a GPU that runs nothing until it is waited for: nothing is read too early or let go too soon."""
 
 from __future__ import annotations
 
