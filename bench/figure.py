@@ -9,10 +9,11 @@ import numpy as np
 
 from cstm.bench.strip import ALARM, DPI, UNTRAINED, WIDTH, painted
 from cstm.models.config import STAGES
-from cstm.runtime.overlay import COLOURS
+from cstm.runtime.paint import COLOURS
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
     from cstm.bench.explain import Explanation
 
@@ -43,7 +44,7 @@ def draw(found: Explanation) -> Figure:
     return figure
 
 
-def _title(head, found: Explanation) -> None:
+def _title(head: SubFigure, found: Explanation) -> None:
     sentence = textwrap.shorten(found.sentence, 105, placeholder="…")
     head.text(LEFT, 0.62, f"“{sentence}”", fontsize=15, color=INK, va="center", parse_math=False)
     head.text(LEFT, 0.22, f"frame {found.frame}", fontsize=11, color=FAINT, va="center")
@@ -51,7 +52,7 @@ def _title(head, found: Explanation) -> None:
         head.text(RIGHT, 0.22, UNTRAINED, fontsize=11, color=ALARM, style="italic", ha="right", va="center")
 
 
-def _top(panel, found: Explanation) -> None:
+def _top(panel: SubFigure, found: Explanation) -> None:
     """The frame with its mask; beside it, rows of stages: word weights and gates."""
     frame = panel.add_axes((LEFT, 0.03, 0.37, 0.95), anchor="NW")
     frame.imshow(painted(found.image, found.mask[None]))
@@ -61,7 +62,7 @@ def _top(panel, found: Explanation) -> None:
         _gates(panel.add_axes((0.86, 0.22, RIGHT - 0.86, 0.68)), found)
 
 
-def _word_weights(axes, scale, found: Explanation) -> None:
+def _word_weights(axes: Axes, scale: Axes, found: Explanation) -> None:
     """Words as columns, streams and stages as rows, in percent; the colours' scale in axes of its own."""
     count = len(found.tokens)
     table = 100 * np.concatenate([weights[:, :count] for weights in found.words.values()])
@@ -81,7 +82,7 @@ def _word_weights(axes, scale, found: Explanation) -> None:
     bar.outline.set_visible(False)
 
 
-def _gates(axes, found: Explanation) -> None:
+def _gates(axes: Axes, found: Explanation) -> None:
     """For each stream and stage the middle 90 % (thin) and 50 % (thick) of the channels' gates, and the median."""
     row, reach = 0, 0.02
     for stream, stages in found.gates.items():
@@ -101,7 +102,7 @@ def _gates(axes, found: Explanation) -> None:
     axes.set_title("CMAM: gates", **HEADING)
 
 
-def _stages(panel, found: Explanation, rows: list[float], caption: list[str]) -> None:
+def _stages(panel: SubFigure, found: Explanation, rows: list[float], caption: list[str]) -> None:
     """Stages as columns: a row of responses for each stream, then LGFS's weights; the caption."""
     below = 0.35 + LINE * len(caption)
     whole = 0.3 + sum(rows) + below
@@ -147,7 +148,7 @@ def _caption(found: Explanation) -> list[str]:
     return lines
 
 
-def _response(axes, image: np.ndarray, response: np.ndarray) -> None:
+def _response(axes: Axes, image: np.ndarray, response: np.ndarray) -> None:
     """[h,w] over the frame [H,W,3] in grey, scaled from its lowest to its highest value."""
     height, width = image.shape[:2]
     axes.imshow(image.mean(-1), cmap="gray", vmin=0, vmax=255)
@@ -157,7 +158,7 @@ def _response(axes, image: np.ndarray, response: np.ndarray) -> None:
     axes.spines[:].set_visible(False)
 
 
-def _bars(axes, channels: np.ndarray, weights: np.ndarray) -> None:
+def _bars(axes: Axes, channels: np.ndarray, weights: np.ndarray) -> None:
     """For each channel its two weights, one after the other, which fill the whole."""
     left = np.zeros(len(channels))
     for stream, share in zip(STREAM_COLOURS, weights[:, channels], strict=True):

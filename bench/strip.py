@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cstm.bench.explain import Window, find_masks
-from cstm.runtime.overlay import COLOURS, OPACITY, outline
+from cstm.runtime.paint import colour_of, paint
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from cstm.models.cstm import CSTM
+    from cstm.runtime.text import SentenceReader
 
 WIDTH, DPI = 14.0, 100
 LEAST_COLUMNS = 4
@@ -38,7 +41,7 @@ class Strip:
     masks: np.ndarray
 
     @classmethod
-    def of(cls, model, reader, windows: list[Window], sentences: list[str]) -> Strip:
+    def of(cls, model: CSTM, reader: SentenceReader, windows: list[Window], sentences: list[str]) -> Strip:
         """The masks that `model` finds in windows of `clip_windows`; QueryError as `reader`'s."""
         found = np.stack([find_masks(model, reader, window, sentences) for window in windows])
         frames = [window[0] for window in windows]
@@ -65,7 +68,7 @@ def draw_strip(strip: Strip) -> Figure:
         axes.imshow(painted(strip.images[index], strip.masks[index]))
         axes.set_axis_off()
         axes.set_title(f"frame {strip.frames[index]} · {strip.times[index]:.1f} s", fontsize=10, color="#444444", pad=4)
-    patches = [Patch(facecolor=np.divide(COLOURS[i % len(COLOURS)], 255)) for i in range(len(labels))]
+    patches = [Patch(facecolor=np.divide(colour_of(i), 255)) for i in range(len(labels))]
     place = {"loc": "upper left", "bbox_to_anchor": (0.004, (below - 0.04) / (tall + below))}
     style = {"frameon": False, "fontsize": 11, "handlelength": 1, "handleheight": 1, "borderpad": 0.2}
     for text in figure.legend(patches, labels, labelspacing=0.4, **style, **place).get_texts():
@@ -76,11 +79,5 @@ def draw_strip(strip: Strip) -> Figure:
 
 
 def painted(image: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """RGB uint8 [H,W,3] and masks bool [Q,H,W] -> the image with masks and outlines in the sentences' colours."""
-    drawn, thickness = image.astype(np.float32), max(1, round(len(image) / 200))
-    coloured = [(mask, np.float32(COLOURS[i % len(COLOURS)])) for i, mask in enumerate(masks)]
-    for mask, colour in coloured:
-        drawn[mask] += OPACITY * (colour - drawn[mask])
-    for mask, colour in coloured:
-        drawn[outline(mask, thickness)] = colour
-    return drawn.round().astype(np.uint8)
+    """`paint` with outlines that are seen in a small picture: RGB uint8 [H,W,3], masks bool [Q,H,W] -> the same."""
+    return paint(image, masks, max(1, round(len(image) / 200)))

@@ -7,10 +7,10 @@ from bisect import bisect_right
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-# Okabe and Ito's palette, told apart by colour-blind eyes; yellow and black left out.
-COLOURS = [(230, 159, 0), (86, 180, 233), (0, 158, 115), (213, 94, 0), (204, 121, 167), (0, 114, 178)]
-OPACITY = 0.45
+from cstm.runtime.paint import Colour, Place, blend, colour_of, paint
+
 LEGEND_SHARE = 0.35
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 SHADE, ALARM, WHITE = (0, 0, 0, 150), (160, 0, 0, 210), (255, 255, 255, 255)
 
 
@@ -22,21 +22,16 @@ class Overlay:
 
     def __init__(self, sentences: list[str], note: str | None = None):
         self.sentences, self.note = list(sentences), note
-        self._labels: dict[tuple[int, int], list[tuple[Image.Image, tuple[slice, slice]]]] = {}
+        self._labels: dict[tuple[int, int], list[tuple[Image.Image, Place]]] = {}
 
     def draw(self, image: np.ndarray, masks: np.ndarray) -> np.ndarray:
         """RGB uint8 [H,W,3] and masks bool [Q,H,W] -> RGB uint8 [H,W,3]; the image is left as it is."""
-        drawn = np.array(image)
-        areas = [(COLOURS[i % len(COLOURS)], *_cropped(mask)) for i, mask in enumerate(masks) if mask.any()]
-        for colour, place, mask in areas:
-            _paste(drawn, place, colour, Image.fromarray(mask.astype(np.uint8) * np.uint8(round(255 * OPACITY))))
-        for colour, place, mask in areas:  # after all fillings, so that none hides another mask's outline
-            drawn[place][outline(mask, _thickness(len(image)))] = colour
+        drawn = paint(image, masks, _thickness(len(image)))
         for label, place in self._labels_for(image.shape[:2]):
-            _paste(drawn, place, label, label)
+            blend(drawn, place, label, label)
         return drawn
 
-    def _labels_for(self, size: tuple[int, int]) -> list[tuple[Image.Image, tuple[slice, slice]]]:
+    def _labels_for(self, size: tuple[int, int]) -> list[tuple[Image.Image, Place]]:
         """Translucent pictures and their places in a frame of `size`."""
         if size not in self._labels:
             style = _Style(*size)
@@ -46,28 +41,6 @@ class Overlay:
                 banner = _banner(style, self.note)
                 self._labels[size].append((banner, np.s_[: banner.height, :]))
         return self._labels[size]
-
-
-def outline(mask: np.ndarray, thickness: int = 1) -> np.ndarray:
-    """The mask's pixels, bool [H,W], that are within `thickness` steps of one outside it."""
-    inside = mask
-    for _ in range(thickness):
-        padded = np.pad(inside, 1, mode="edge")
-        inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:] & inside
-    return mask & ~inside
-
-
-def _cropped(mask: np.ndarray) -> tuple[tuple[slice, slice], np.ndarray]:
-    """The smallest part of a mask that holds all of it and one pixel more on each side, and where that is."""
-    place = tuple(slice(max(0, used[0] - 1), used[-1] + 2) for used in (np.flatnonzero(mask.any(a)) for a in (1, 0)))
-    return place, mask[place]
-
-
-def _paste(drawn: np.ndarray, place: tuple[slice, slice], paint, weight: Image.Image) -> None:
-    """Blend `paint`, a colour or a picture, into a part of `drawn`, as far as `weight` says."""
-    part = Image.fromarray(np.ascontiguousarray(drawn[place]))
-    part.paste(paint, (0, 0, *part.size), weight)
-    drawn[place] = part
 
 
 def _thickness(height: int) -> int:
@@ -104,14 +77,14 @@ def _legend(style: _Style, sentences: list[str]) -> Image.Image:
     return legend
 
 
-def _rows(style: _Style, sentences: list[str], width: float) -> list[tuple[tuple | None, str]]:
+def _rows(style: _Style, sentences: list[str], width: float) -> list[tuple[Colour | None, str]]:
     """The legend's lines with the colours of their swatches: whole sentences, else cut ones, else only the first."""
     most = max(1, int(LEGEND_SHARE * style.height) // style.line)
     for lines_each in (3, 2, 1):
-        rows = []
+        rows: list[tuple[Colour | None, str]] = []
         for index, sentence in enumerate(sentences):
             first, *more = _wrap(sentence, style.font, width, lines_each)
-            rows += [(COLOURS[index % len(COLOURS)], first), *((None, line) for line in more)]
+            rows += [(colour_of(index), first), *((None, line) for line in more)]
         if len(rows) <= most:
             return rows
     return [*rows[: most - 1], (None, _cut(f"and {len(rows) - most + 1} more", style.font, width))]
@@ -125,7 +98,7 @@ def _banner(style: _Style, note: str) -> Image.Image:
     return banner
 
 
-def _wrap(text: str, font, width: float, most: int) -> list[str]:
+def _wrap(text: str, font: Font, width: float, most: int) -> list[str]:
     """`text` in at most `most` lines, none wider than `width` pixels; the last one is cut where it does not fit."""
     lines, words = [], text.split()
     while words and len(lines) < most - 1:
@@ -136,7 +109,7 @@ def _wrap(text: str, font, width: float, most: int) -> list[str]:
     return [*lines, _cut(" ".join(words), font, width)] if words or not lines else lines
 
 
-def _cut(text: str, font, width: float) -> str:
+def _cut(text: str, font: Font, width: float) -> str:
     """`text`, cut and ended by an ellipsis where it is wider than `width` pixels."""
     if font.getlength(text) <= width:
         return text

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from cstm.data.sprites.dataset import clip_times, make_clip
 from cstm.errors import RequestError
 from cstm.files import atomic_path
-from cstm.runtime.overlay import COLOURS, outline
+from cstm.runtime.paint import COLOURS, outline
 
 SIZE, SHOWN, LINE = 160, (0, 2, 4, 5, 7), 19
 TARGET = 4

@@ -1,11 +1,20 @@
-"""A TensorRT and a cuda-core that work on host memory, and a toy component for them."""
+"""A TensorRT and a cuda-core that work on host memory, and a toy component for them.
+
+As on a GPU, what is put on a stream waits there; here it runs only when the host waits for it, or when other work
+that is waited for was ordered after it. So a missing wait is seen: outputs are not there yet, inputs are read late.
+Memory holds POISON until it is filled and again once it is freed, and is never used twice.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import itertools
+import weakref
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,6 +24,7 @@ X, FRAME, Y = TensorSpec("x", (3, 4)), TensorSpec("frame", (3, 4), "uint8"), Ten
 TOY = Component("toy", (X, FRAME), (Y,))  # y = x + frame
 MAX_BATCH = 4
 BUILT_WITH = {"tensorrt": "11.4.0", "gpu": "Fake GPU"}
+POISON = 0xFF  # as float32 not a number
 
 
 def toy_inputs(batch: int, seed: int = 0) -> dict[str, np.ndarray]:
@@ -30,36 +40,122 @@ def toy_output(inputs: dict) -> np.ndarray:
 # --- A cuda-core whose GPU is host memory. ---
 
 
+class Queue:
+    """Work in order: put on now, run when it is waited for."""
+
+    def __init__(self):
+        self.waiting: deque[Callable[[], object]] = deque()
+        self.put, self.done = 0, 0
+
+    def add(self, step: Callable[[], object]) -> None:
+        self.waiting.append(step)
+        self.put += 1
+
+    def run(self, until: int) -> None:
+        """Run the first `until` steps that were ever put on, as far as they have not run."""
+        while self.done < until:
+            self.waiting.popleft()()
+            self.done += 1
+
+
+QUEUES: dict[int, Queue] = {}  # by the stream's handle
+
+
 class FakeStream:
     handles = itertools.count(1000)
 
     def __init__(self, handle: int):
         self.handle, self.device, self.waited = handle, FakeDevice(), []
+        self.queue = QUEUES.setdefault(handle, Queue())
 
-    from_handle = classmethod(lambda cls, handle: cls(handle))
+    @classmethod
+    def from_handle(cls, handle: int) -> FakeStream:
+        return cls(handle)
 
     def __eq__(self, other):
         return self.handle == other.handle
 
-    def record(self):
-        return SimpleNamespace(is_done=False, stream=self)
+    __hash__ = None
 
-    def wait(self, event_or_stream):
+    def record(self) -> FakeEvent:
+        return FakeEvent(self)
+
+    def wait(self, event_or_stream) -> None:
         self.waited.append(event_or_stream)
+        event = event_or_stream.record() if isinstance(event_or_stream, FakeStream) else event_or_stream
+        self.queue.add(event.sync)
 
-    def sync(self):
-        pass
+    def sync(self) -> None:
+        self.queue.run(self.queue.put)
+
+
+class FakeEvent:
+    """A place in a stream. Asking `is_done` gets nothing done: a GPU may be slower than any number of questions."""
+
+    def __init__(self, stream: FakeStream):
+        self.stream, self.place = stream, stream.queue.put
+
+    @property
+    def is_done(self) -> bool:
+        return self.stream.queue.done >= self.place
+
+    def sync(self) -> None:
+        self.stream.queue.run(self.place)
+
+
+class Memory:
+    """Bytes at an address that is a multiple of 256, plus `offset`; poisoned, never given to another, when freed.
+
+    stream: where it was allocated and is freed in order, as cuda-core does; freed at once where None.
+    Also an array in host memory, for `numpy.asarray`.
+    """
+
+    kept: ClassVar[list[ctypes.Array]] = []
+    addresses: ClassVar[list[range]] = []
+
+    def __init__(self, size: int, offset: int = 0, stream: FakeStream | None = None):
+        raw = ctypes.create_string_buffer(size + 512)
+        self.kept.append(raw)
+        self.address, self.size = -(-ctypes.addressof(raw) // 256) * 256 + offset, size
+        self.addresses.append(range(self.address, self.address + size))
+        poison(self.address, size)
+        free = poison if stream is None else lambda *block: stream.queue.add(lambda: poison(*block))
+        weakref.finalize(self, free, self.address, size).atexit = False
+
+    @classmethod
+    def of(cls, values: np.ndarray, offset: int = 0) -> Memory:
+        memory = cls(values.nbytes, offset)
+        ctypes.memmove(memory.address, values.ctypes.data, values.nbytes)
+        return memory
+
+    @property
+    def __array_interface__(self) -> dict:
+        return {"version": 3, "shape": (self.size,), "typestr": "|u1", "data": (self.address, False)}
+
+
+def poison(address: int, size: int) -> None:
+    ctypes.memset(address, POISON, size)
+
+
+def on_host(values: np.ndarray) -> np.ndarray:
+    """A copy in host memory that is poisoned as soon as nobody holds it."""
+    return np.asarray(Memory.of(values)).view(values.dtype).reshape(values.shape)
 
 
 class FakeBuffer:
     def __init__(self, handle: int, size: int, owner=None):
         self.handle, self.size, self.owner, self.device_id = handle, size, owner, 0
 
-    from_handle = classmethod(lambda cls, *args, **kwargs: cls(*args, **kwargs))
+    @classmethod
+    def from_handle(cls, handle: int, size: int, owner=None) -> FakeBuffer:
+        return cls(handle, size, owner)
 
-    def copy_from(self, source, *, stream):
+    def copy_from(self, source: FakeBuffer, *, stream: FakeStream) -> None:
         assert self.size == source.size
-        ctypes.memmove(self.handle, source.handle, self.size)
+        target, start, size = self.handle, source.handle, self.size  # the work holds no memory, as on a GPU
+        if not any(target in block for block in Memory.addresses):
+            poison(target, size)  # numpy's, on the host, to be read only after a wait
+        stream.queue.add(lambda: ctypes.memmove(target, start, size))
 
 
 class FakeDevice:
@@ -76,45 +172,81 @@ class FakeDevice:
 
     def allocate(self, size: int, *, stream):
         type(self).allocated += 1
-        memory, address = aligned(size)
-        return FakeBuffer(address, size, memory)
-
-
-def aligned(size: int, offset: int = 0):
-    memory = ctypes.create_string_buffer(size + 512)
-    return memory, -(-ctypes.addressof(memory) // 256) * 256 + offset
+        memory = Memory(size, stream=stream)
+        return FakeBuffer(memory.address, size, memory)
 
 
 class OnGPU:
-    """Another library's array, as DLPack (through the fake view below) or as `__cuda_array_interface__`."""
+    """Another library's array, as DLPack (through the fake view below) or as `__cuda_array_interface__`.
 
-    def __init__(self, values: np.ndarray, protocol: str, offset: int = 0, strides=None):
-        self.shape, self.dtype, self.strides = values.shape, values.dtype, strides
-        self.memory, self.ptr = aligned(values.nbytes, offset)
-        ctypes.memmove(self.ptr, values.ctypes.data, values.nbytes)
+    stream: the library's, on which the array is filled; there at once where None.
+    """
+
+    def __init__(self, values: np.ndarray, protocol: str, offset: int = 0, strides=None, stream=None):
+        self.shape, self.dtype, self.strides, self.stream = values.shape, values.dtype, strides, stream
+        self.memory = Memory.of(values, offset)
+        self.ptr = self.memory.address
+        if stream is not None:
+            poison(self.ptr, values.nbytes)
+            stream.queue.add(lambda: ctypes.memmove(self.ptr, values.ctypes.data, values.nbytes))
         if protocol == "dlpack":
-            self.__dlpack__ = self.__dlpack_device__ = lambda: (2, 0)
+            self.__dlpack_device__ = lambda: (2, 0)
+            self.__dlpack__ = self._exchange
         else:
             self.__cuda_array_interface__ = {
-                "version": 2,
+                "version": 3,
                 "shape": self.shape,
                 "typestr": self.dtype.str,
                 "data": (self.ptr, False),
                 "strides": strides and tuple(step * self.dtype.itemsize for step in strides),
+                "stream": stream and stream.handle,
             }
 
+    def _exchange(self, stream: int) -> OnGPU:
+        if self.stream is not None:
+            FakeStream.from_handle(stream).wait(self.stream)
+        return self
 
-FAKE_VIEW = SimpleNamespace(from_dlpack=lambda array, stream: array)
+
+class FakeView:
+    """What another library gives us, and what we give it, by DLPack."""
+
+    def __init__(self, buffer: FakeBuffer, shape, dtype):
+        self.buffer, self.shape, self.dtype = buffer, shape, dtype
+
+    @staticmethod
+    def from_dlpack(array: OnGPU, stream: int) -> OnGPU:
+        return array.__dlpack__(stream=stream)
+
+    @classmethod
+    def from_buffer(cls, buffer: FakeBuffer, shape, *, dtype) -> FakeView:
+        return cls(buffer, shape, dtype)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 2, 0
+
+    def __dlpack__(self, *, stream=None, max_version=None) -> FakeView:
+        assert stream == -1, "cuda-core orders what it knows the stream of; here DeviceArray does"
+        return self
+
+
 FAKE_CUDA = SimpleNamespace(
-    Device=FakeDevice, Stream=FakeStream, Buffer=FakeBuffer, utils=SimpleNamespace(StridedMemoryView=FAKE_VIEW)
+    Device=FakeDevice, Stream=FakeStream, Buffer=FakeBuffer, utils=SimpleNamespace(StridedMemoryView=FakeView)
 )
 
 
 # --- A TensorRT with one engine, the toy. ---
 
 
+def array_at(address: int, spec: TensorSpec, shape: tuple[int, ...]) -> np.ndarray:
+    pointer = ctypes.cast(address, ctypes.POINTER(np.ctypeslib.as_ctypes_type(spec.dtype)))
+    return np.ctypeslib.as_array(pointer, shape)
+
+
 @dataclass
 class FakeContext:
+    """Addresses and shapes are those of the call; what lies there is read and written when the run's turn comes."""
+
     shapes: list = field(default_factory=list)
     addresses: dict = field(default_factory=dict)
 
@@ -129,20 +261,19 @@ class FakeContext:
     def execute_async_v3(self, stream_handle):
         assert isinstance(stream_handle, int)
         shape = self.shapes[-1][1]
-        x, frame, y = (self._array(spec, shape) for spec in (X, FRAME, Y))
-        y[:] = x + frame
+        x, frame, y = (array_at(self.addresses[spec.name], spec, shape) for spec in (X, FRAME, Y))
+        FakeStream.from_handle(stream_handle).queue.add(lambda: np.add(x, frame, out=y))
         return True
-
-    def _array(self, spec, shape):
-        pointer = ctypes.cast(self.addresses[spec.name], ctypes.POINTER(np.ctypeslib.as_ctypes_type(spec.dtype)))
-        return np.ctypeslib.as_array(pointer, shape)
 
 
 @dataclass
 class FakeEngine:
+    """Its first context is `context`; each further one is new."""
+
     tensors: dict
     profile: int = MAX_BATCH
     context: FakeContext = field(default_factory=FakeContext)
+    given: bool = False
 
     num_io_tensors = property(lambda self: len(self.tensors))
 
@@ -162,4 +293,5 @@ class FakeEngine:
         return [(batch, 3, 4) for batch in (1, 1, self.profile)]
 
     def create_execution_context(self):
-        return self.context
+        first, self.given = not self.given, True
+        return self.context if first or self.context is None else FakeContext()

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from cstm.runtime.overlay import COLOURS, Overlay, outline
+from cstm.runtime.overlay import Overlay
+from cstm.runtime.paint import COLOURS
 
 
 @pytest.fixture
@@ -46,13 +47,6 @@ def test_the_legend_leaves_most_of_the_frame_free():
     image = np.full((240, 320, 3), 255, np.uint8)
     drawn = Overlay([f"actor {i}" for i in range(30)]).draw(image, np.zeros((30, 240, 320), bool))
     assert (drawn[:130] == 255).all()
-
-
-def test_outline():
-    mask = np.zeros((6, 6), bool)
-    mask[1:5, 1:5] = True
-    edge = outline(mask)
-    assert edge.sum() == 12 and not edge[2:4, 2:4].any()
 
 
 def test_no_filling_hides_an_outline(scene):

@@ -1,0 +1,83 @@
+"""The chain with sessions that count and, as engines do, give the same buffers at every run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cstm.models.config import CSTMConfig
+from cstm.models.contract import MASK_LOGITS, TEXT_ENCODER, contract
+from cstm.runtime.chain import Chain
+from cstm.runtime.session import Session
+
+CONFIG = CSTMConfig.from_preset("tiny")
+
+
+class Counting(Session):
+    """Fills its outputs with one more than the sum of its inputs' first values."""
+
+    def __init__(self, specs):
+        super().__init__(specs)
+        self.buffers = {spec.name: np.zeros(1) for spec in specs.outputs}
+        self.runs, self.closed = [], False
+
+    def run(self, inputs):
+        assert set(inputs) == {spec.name for spec in self.specs.inputs}
+        self.runs.append(inputs)
+        for buffer in self.buffers.values():
+            buffer[:] = 1 + sum(float(array.flat[0]) for array in inputs.values())
+        return self.buffers
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def chain():
+    return Chain(CONFIG, {name: Counting(component) for name, component in contract(CONFIG).items()})
+
+
+@pytest.fixture
+def inputs(chain):
+    text = {spec.name: np.full(1, 2.0) for spec in chain.components[TEXT_ENCODER].inputs}
+    return text, {"frame": np.full(1, 3.0), "clip": np.full(1, 5.0)}
+
+
+def test_a_language_plan_outlives_the_next_one(chain, inputs):
+    text, _ = inputs
+    plan = chain.plan(text)
+    chain.plan({name: array + 1 for name, array in text.items()})
+    assert all(array == 5 for array in plan.values())
+
+
+def test_sentences_are_encoded_once_and_components_run_once_a_frame(chain, inputs):
+    text, pixels = inputs
+    plan = chain.plan(text)
+    for _ in range(3):
+        chain.mask_logits(pixels, plan)
+    runs = {name: len(session.runs) for name, session in chain.sessions.items()}
+    assert runs.pop(TEXT_ENCODER) == 1 and set(runs.values()) == {3}
+    assert set(pixels) == {"frame", "clip"} and MASK_LOGITS not in plan
+
+
+def test_a_call_is_the_plan_and_the_frame(chain, inputs):
+    text, pixels = inputs
+    expected = chain.mask_logits(pixels, chain.plan(text)).copy()
+    np.testing.assert_array_equal(chain(text | pixels), expected)
+
+
+def test_logits_on_the_gpu_are_brought_to_the_host(chain, inputs):
+    class OnGPU:
+        def to_numpy(self):
+            return np.full(1, 42.0)
+
+    last = next(session for session in chain.sessions.values() if MASK_LOGITS in session.buffers)
+    last.run = lambda given: {MASK_LOGITS: OnGPU()}
+    text, pixels = inputs
+    assert chain.mask_logits(pixels, chain.plan(text)) == 42
+
+
+def test_leaving_closes_every_session(chain):
+    with chain as entered:
+        assert entered is chain and not any(session.closed for session in chain.sessions.values())
+    assert all(session.closed for session in chain.sessions.values())
