@@ -16,6 +16,7 @@ from cstm.calibration.samples import CalibrationOptions
 from cstm.data.index import cache_folder
 from cstm.errors import CalibrationError, CSTMError
 from cstm.files import sha256, write_json
+from cstm.fingerprint import code_fingerprint
 from cstm.graph.tensor_range import Range
 from cstm.models.config import CSTMConfig
 from cstm.models.contract import Component, contract
@@ -135,7 +136,8 @@ class MeasureRanges:
 
     def key(self) -> str:
         """A hash of all that decides the result."""
-        digest = hashlib.sha256(repr((self.options.method, self.options.percentile, BINS)).encode())
+        made_by = code_fingerprint("calibration", "graph")
+        digest = hashlib.sha256(repr((self.options.method, self.options.percentile, made_by)).encode())
         for name in self.components:
             digest.update(sha256(self.models[name]).encode())
         for name, array in sorted(self.inputs.items()):

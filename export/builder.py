@@ -23,10 +23,11 @@ from cstm.data.demo import DEMO_SENTENCES, DEMO_VIDEO
 from cstm.export import engines, publish, sources
 from cstm.export.attention import BuildAttention, check_request
 from cstm.export.choices import AUTO
-from cstm.export.steps import Steps, code_fingerprint
+from cstm.export.steps import Steps
 from cstm.export.to_onnx import export_component
 from cstm.export.verify import keep_if_right, verify_chain, verify_values
 from cstm.files import atomic_path
+from cstm.fingerprint import code_fingerprint
 from cstm.graph.half import convert_to_fp16
 from cstm.graph.macs import count_macs, reference_macs
 from cstm.graph.qdq import FORMS

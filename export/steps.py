@@ -6,7 +6,6 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 from cstm.files import sha256, write_json
@@ -51,16 +50,3 @@ class Steps:
     def _intact(self, record: dict) -> bool:
         files = ((self.folder / name, digest) for name, digest in record["outputs"].items())
         return all(path.is_file() and sha256(path) == digest for path, digest in files)
-
-
-@cache
-def code_fingerprint(*folders: str) -> str:
-    """A hash of the files in some of the project's folders, so that results of other code and data are not reused."""
-    root = Path(__file__).resolve().parents[1]
-    digest = hashlib.sha256()
-    for folder in folders:
-        # Installed, the folders are sub-packages beside this one; in the repository, folders of its root.
-        for path in sorted((root / folder).rglob("*")):
-            if path.is_file() and path.suffix != ".pyc":
-                digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 import av
 import numpy as np
 
+from cstm.errors import VideoError
 from cstm.runtime.video import Frame
 
 STRIDE = 2
@@ -28,7 +29,11 @@ def _resize_planes(image: np.ndarray, size: int) -> np.ndarray:
     planes = np.ascontiguousarray(image.transpose(2, 0, 1))
     # Called YUV, the three planes are scaled as they are; RGB would pass through YUV with half of its colour.
     frame = av.VideoFrame.from_ndarray(planes, format="yuv444p")
-    return frame.reformat(size, size, format="yuv444p", interpolation=BILINEAR).to_ndarray()
+    try:
+        return frame.reformat(size, size, format="yuv444p", interpolation=BILINEAR).to_ndarray()
+    except (av.error.FFmpegError, ValueError) as error:
+        height, width = image.shape[:2]
+        raise VideoError(f"frames of {width}x{height} cannot be resized ({error}); crop or scale the video") from error
 
 
 def clip_indices(target: int, count: int | None, frames: int = 8, stride: int = STRIDE) -> list[int]:

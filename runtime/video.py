@@ -25,6 +25,13 @@ DEFAULT_FPS = 25.0
 # FFmpeg's numbers for the two common ways from YUV to RGB, and for studio range (16 to 235).
 BT709, BT601, STUDIO_RANGE = 1, 5, 1
 UNSPECIFIED = 2
+# Containers that hold their pictures themselves. Playlists, concatenations and manifests name other files and addresses
+# and would open them; FFmpeg's list of protocols alone does not keep them from it.
+CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,gif,apng,png_pipe,webp_pipe,jpeg_pipe,"
+    "avif,heif,ivf,h264,hevc,av1,obu,m4v,mjpeg,yuv4mpegpipe,nut,mxf,dv,rm,swf,wtv,wav,mp3,flac,tty,bin,xbin,adf,idf"
+)
+CLOSED = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
 # FFmpeg shows a text file as a film of its characters.
 TEXT_ART = {"tty", "bin", "xbin", "adf", "idf"}
 
@@ -107,7 +114,7 @@ def open_video(source: str | os.PathLike | Iterable[np.ndarray], fps: float | No
 def _open_file(path: Path) -> Video:
     try:
         # With the protocol named, a colon in the file's name is not taken for one.
-        container = av.open(f"file:{path}", metadata_errors="replace")
+        container = av.open(f"file:{path}", metadata_errors="replace", container_options=CLOSED)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise VideoError(f"{path}: not a video that FFmpeg can read ({reason(error)}); re-encode it") from error
     try:
@@ -115,7 +122,7 @@ def _open_file(path: Path) -> Video:
     except BaseException:
         container.close()
         raise
-    fps = float(stream.average_rate or DEFAULT_FPS)
+    fps = float(stream.guessed_rate or stream.average_rate or DEFAULT_FPS)
     return Video(str(path), _from_stream(path, container, stream, fps), fps, stream.frames or None, container.close)
 
 
@@ -126,9 +133,17 @@ def _video_stream(path: Path, container):
     streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not streams:
         raise VideoError(f"{path}: not a video, it holds no video stream; name another file")
-    if streams[0].codec_context is None:
+    film = max(streams, key=_like_a_film)  # the first of the best
+    if film.codec_context is None:
         raise VideoError(f"{path}: this PyAV cannot decode its codec; re-encode it, say as H.264")
-    return streams[0]
+    return film
+
+
+def _like_a_film(stream) -> tuple[bool, bool, bool]:
+    """How much a stream looks like the film: beside it there may be a still cover, or the alpha plane of an AVIF."""
+    grey = stream.codec_context is not None and (stream.codec_context.pix_fmt or "").startswith("gray")
+    default = bool(stream.disposition & av.stream.Disposition.default)
+    return stream.frames != 1, not grey, default
 
 
 def _from_stream(path: Path, container, stream, fps: float) -> Iterator[Frame]:
@@ -136,7 +151,10 @@ def _from_stream(path: Path, container, stream, fps: float) -> Iterator[Frame]:
     index, start, time = 0, None, 0.0
     for picture in pictures:
         start = picture.time if start is None else start
-        time = index / fps if picture.time is None else picture.time - start
+        step = 1 / fps
+        told = None if picture.time is None or start is None else picture.time - start
+        # Without a time stamp, or with one that goes back, a frame follows the one before at the usual pace.
+        time = 0.0 if not index else told if told is not None and told > time else time + step
         yield Frame(index, time, upright(picture))
         index += 1
     if not pictures.loss:
@@ -159,8 +177,18 @@ class _Upright:
         # Both named, as PyAV before 17 takes every picture for BT.601, and converts only between two that differ.
         space = BT601 if picture.colorspace == UNSPECIFIED else picture.colorspace
         image = self._to_rgb.reformat(picture, format="rgb24", src_colorspace=space, dst_colorspace=BT601).to_ndarray()
-        quarters = round(getattr(picture, "rotation", 0) / 90) % 4
-        return np.ascontiguousarray(np.rot90(image, quarters)) if quarters else image
+        return np.ascontiguousarray(_turned(image, picture))
+
+
+def _turned(image: np.ndarray, picture) -> np.ndarray:
+    """The image as the picture's display matrix shows it: any of the eight ways to turn and mirror it."""
+    matrix = picture.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return image
+    a, b, _, c, d = np.sign(np.frombuffer(bytes(matrix), np.int32)[:5])
+    if a or d:
+        return image[:: d or 1, :: a or 1]
+    return image.transpose(1, 0, 2)[:: b or 1, :: c or 1]
 
 
 def _open_folder(path: Path, fps: float) -> Video:
@@ -176,9 +204,17 @@ def _from_images(files: list[Path], fps: float) -> Iterator[Frame]:
     for index, file in enumerate(files):
         try:
             with Image.open(file) as image:
-                yield Frame(index, index / fps, np.array(ImageOps.exif_transpose(image).convert("RGB")))
+                yield Frame(index, index / fps, _rgb(ImageOps.exif_transpose(image)))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise VideoError(f"{file}: not an image that can be read; remove it or save it again") from error
+
+
+def _rgb(image) -> np.ndarray:
+    """A Pillow image as RGB uint8 [H,W,3]. 16-bit grey (thermal, depth) keeps its upper 8 bits, where Pillow clips."""
+    if image.mode.startswith("I"):
+        upper = (np.clip(np.array(image, np.int64), 0, 65535) >> 8).astype(np.uint8)
+        return np.repeat(upper[:, :, None], 3, axis=2)
+    return np.array(image.convert("RGB"))
 
 
 def _from_arrays(arrays: Iterable[np.ndarray], fps: float) -> Iterator[Frame]:
@@ -251,4 +287,4 @@ class VideoWriter:
 
 
 def _natural(path: Path) -> list:
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)]

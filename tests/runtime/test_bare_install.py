@@ -51,19 +51,8 @@ def bare(request, tmp_path):
     (site / "cstm").mkdir()
     for file in (ROOT / "cstm").glob("*.py"):
         (site / "cstm" / file.name).symlink_to(file)
-    for folder in (
-        "models",
-        "kernels",
-        "data",
-        "runtime",
-        "graph",
-        "export",
-        "bench",
-        "calibration",
-        "training",
-        "commands",
-    ):
-        (site / "cstm" / folder).symlink_to(ROOT / folder)
+    for folder in (init.parent for init in ROOT.glob("*/__init__.py") if init.parent.name != "cstm"):
+        (site / "cstm" / folder.name).symlink_to(folder)
     info = metadata.distribution("cstm")
     (site / "cstm-0.1.0.dist-info").mkdir()
     (site / "cstm-0.1.0.dist-info/METADATA").write_text(info.read_text("METADATA") or info.read_text("PKG-INFO"))

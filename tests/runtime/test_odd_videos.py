@@ -1,0 +1,122 @@
+"""Videos of kinds that went wrong: each is read as FFmpeg shows it, or refused in one line."""
+
+from fractions import Fraction
+from itertools import pairwise
+from types import SimpleNamespace
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from cstm.errors import VideoError
+from cstm.runtime.preprocess import resize
+from cstm.runtime.video import _turned, open_video
+
+from .conftest import write_video
+
+
+@pytest.mark.parametrize("name", ["playlist.mp4", "list.txt", "list.ffconcat"])
+def test_a_text_that_names_another_file_never_opens_it(tmp_path, video_file, name):
+    (tmp_path / name).write_text(f"ffconcat version 1.0\nfile {video_file.name}\n")
+    with pytest.raises(VideoError, match="not a video"):
+        open_video(tmp_path / name)
+
+
+@pytest.mark.parametrize("target", ["file:{}", "{}"])
+def test_a_playlist_never_opens_its_parts(tmp_path, target):
+    part = write_video(tmp_path / "part.ts")
+    text = f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1.2,\n{target.format(part)}\n#EXT-X-ENDLIST\n"
+    (tmp_path / "list.m3u8").write_text(text)
+    with pytest.raises(VideoError, match="not a video"):
+        open_video(tmp_path / "list.m3u8")
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv", "avi", "ts", "mov", "flv"])
+def test_real_containers_are_opened(tmp_path, container):
+    with open_video(write_video(tmp_path / f"clip.{container}")) as video:
+        assert len(list(video)) == 12
+
+
+MATRICES = {  # (a, b, c, d) of a display matrix: x' = a x + c y, y' = b x + d y
+    (1, 0, 0, 1): lambda image: image,
+    (-1, 0, 0, 1): lambda image: image[:, ::-1],
+    (1, 0, 0, -1): lambda image: image[::-1],
+    (-1, 0, 0, -1): lambda image: image[::-1, ::-1],
+    (0, 1, -1, 0): lambda image: np.rot90(image, -1),
+    (0, -1, 1, 0): lambda image: np.rot90(image, 1),
+    (0, 1, 1, 0): lambda image: image.transpose(1, 0, 2),
+    (0, -1, -1, 0): lambda image: image[::-1, ::-1].transpose(1, 0, 2),
+}
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_all_eight_orientations(matrix):
+    image = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    a, b, c, d = (value << 16 for value in matrix)
+    side = np.array([a, b, 0, c, d, 0, 0, 0, 1 << 30], np.int32).tobytes()
+    shown = _turned(image, SimpleNamespace(side_data={"DISPLAYMATRIX": side}))
+    np.testing.assert_array_equal(shown, MATRICES[matrix](image))
+
+
+def test_times_never_go_back(tmp_path):
+    path = tmp_path / "odd.mkv"
+    stamps = [-200, -160, -120, -120, -40, 0, 40, 20, 120, 160]  # milliseconds; one repeats, one goes back
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "yuvj420p"
+        packets = []
+        for i in range(len(stamps)):
+            picture = av.VideoFrame.from_ndarray(np.full((24, 32, 3), 20 * i, np.uint8), format="rgb24")
+            picture.pts = i
+            packets += stream.encode(picture)
+        packets += stream.encode()
+        container.start_encoding()
+        for packet, stamp in zip(packets, sorted(stamps), strict=True):
+            packet.pts = packet.dts = stamp
+            packet.time_base = Fraction(1, 1000)
+            container.mux(packet)
+    with open_video(path) as video:
+        times = [frame.time for frame in video]
+    assert len(times) == len(stamps) and times[0] == 0
+    assert all(later > earlier for earlier, later in pairwise(times))
+
+
+def test_the_film_is_taken_and_not_the_cover_before_it(tmp_path):
+    path = tmp_path / "cover.avi"
+    with av.open(str(path), "w") as container:
+        cover, film = (container.add_stream("mjpeg", rate=10) for _ in range(2))
+        for stream, size in ((cover, 16), (film, 32)):
+            stream.width = stream.height = size
+            stream.pix_fmt = "yuvj420p"
+        for stream, count, size in ((cover, 1, 16), (film, 5, 32)):
+            for i in range(count):
+                picture = av.VideoFrame.from_ndarray(np.full((size, size, 3), 20 * i, np.uint8), format="rgb24")
+                container.mux(stream.encode(picture))
+            container.mux(stream.encode())
+    with open_video(path) as video:
+        assert video.size == (32, 32) and len(list(video)) == 5
+
+
+def test_raw_h264_has_the_rate_that_it_says(tmp_path):
+    with open_video(write_video(tmp_path / "raw.h264", fps=30)) as video:
+        assert video.fps == 30
+
+
+def test_16_bit_grey_is_scaled_and_not_clipped(tmp_path):
+    for number, value in enumerate((0, 0x8000, 0xFFFF)):
+        Image.fromarray(np.full((8, 8), value, np.uint16)).save(tmp_path / f"{number}.png")
+    with open_video(tmp_path) as video:
+        assert [int(frame.image.max()) for frame in video] == [0, 0x80, 0xFF]
+
+
+def test_names_of_frames_may_hold_any_digit(tmp_path):
+    for name in ("a²", "a10", "a9"):
+        Image.new("RGB", (8, 8), (len(name), 0, 0)).save(tmp_path / f"{name}.png")
+    with open_video(tmp_path) as video:
+        assert len(list(video)) == 3
+
+
+def test_frames_that_cannot_be_resized_are_refused_in_words():
+    with pytest.raises(VideoError, match="12000x1 cannot be resized"):
+        resize(np.zeros((1, 12000, 3), np.uint8), 64)
