@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cstm.bench.explain import Explanation
 
 INK, FAINT = "#222222", "#666666"
-HEADING = {"fontsize": 11, "color": INK, "loc": "left"}
+HEADING: dict[str, Any] = {"fontsize": 11, "color": INK, "loc": "left"}
 STREAM_COLOURS = {"spatial": np.divide(COLOURS[5], 255), "temporal": np.divide(COLOURS[3], 255)}
 FEW = 14  # tokens whose labels have room
 WORD_MAP, RESPONSE_MAP = "cividis", "inferno"
@@ -37,7 +37,7 @@ def draw(found: Explanation) -> Figure:
     caption = _caption(found)
     heights = [TITLE, TOP, 0.65 + sum(rows) + LINE * len(caption)]
     figure = Figure(figsize=(WIDTH, sum(heights)), dpi=DPI, facecolor="white")
-    head, top, bottom = figure.subfigures(3, 1, height_ratios=heights)
+    head, top, bottom = np.ravel(figure.subfigures(3, 1, height_ratios=heights))
     _title(head, found)
     _top(top, found)
     _stages(bottom, found, rows, caption)
@@ -67,14 +67,24 @@ def _word_weights(axes: Axes, scale: Axes, found: Explanation) -> None:
     count = len(found.tokens)
     table = 100 * np.concatenate([weights[:, :count] for weights in found.words.values()])
     image = axes.imshow(table, aspect="auto", cmap=WORD_MAP, interpolation="nearest")
-    slanted = {"rotation": 40 if count <= FEW else 60, "ha": "right", "rotation_mode": "anchor", "parse_math": False}
+    slanted: dict[str, Any] = {
+        "rotation": 40 if count <= FEW else 60,
+        "ha": "right",
+        "rotation_mode": "anchor",
+        "parse_math": False,
+    }
     axes.set_xticks(range(count), found.tokens, fontsize=10 if count <= FEW else 9, **slanted)
     axes.set_yticks(range(len(table)), [f"stage {stage}" for _ in found.words for stage in STAGES], fontsize=9)
     axes.tick_params(length=0, colors=INK)
     axes.spines[:].set_visible(False)
     for index, stream in enumerate(found.words):
         axes.axhline(5 * index - 0.5, color="white", linewidth=3 * bool(index))
-        place = {"transform": axes.get_yaxis_transform(), "rotation": 90, "ha": "center", "va": "center"}
+        place: dict[str, Any] = {
+            "transform": axes.get_yaxis_transform(),
+            "rotation": 90,
+            "ha": "center",
+            "va": "center",
+        }
         axes.text(-0.15, 5 * index + 2, stream, fontsize=10, color=STREAM_COLOURS[stream], **place)
     axes.set_title("CMAM: weight of each word, %", **HEADING)
     bar = axes.figure.colorbar(image, cax=scale)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -69,8 +69,8 @@ def draw_strip(strip: Strip) -> Figure:
         axes.set_axis_off()
         axes.set_title(f"frame {strip.frames[index]} · {strip.times[index]:.1f} s", fontsize=10, color="#444444", pad=4)
     patches = [Patch(facecolor=np.divide(colour_of(i), 255)) for i in range(len(labels))]
-    place = {"loc": "upper left", "bbox_to_anchor": (0.004, (below - 0.04) / (tall + below))}
-    style = {"frameon": False, "fontsize": 11, "handlelength": 1, "handleheight": 1, "borderpad": 0.2}
+    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0.004, (below - 0.04) / (tall + below))}
+    style: dict[str, Any] = {"frameon": False, "fontsize": 11, "handlelength": 1, "handleheight": 1, "borderpad": 0.2}
     for text in figure.legend(patches, labels, labelspacing=0.4, **style, **place).get_texts():
         text.set_parse_math(False)
     if not strip.trained:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -19,6 +19,7 @@ from cstm.errors import ContractError, CSTMError, EngineError, MissingDependency
 
 if TYPE_CHECKING:
     from cuda.core import Device, Event, Stream
+    from cuda.core.utils import StridedMemoryView
 
 NO_GPU = "no NVIDIA GPU or driver here; use the onnxruntime or openvino backend"
 DEFAULT_STREAM = 1  # the default stream in both exchange protocols, where 0 is ambiguous
@@ -70,9 +71,9 @@ def cuda_errors(doing: str, but: tuple[type[Exception], ...] = ()) -> Iterator[N
     """
     try:
         yield
-    except (CSTMError, *but):
-        raise
     except Exception as error:
+        if isinstance(error, (CSTMError, *but)):
+            raise
         raise EngineError(
             f"the GPU failed {doing} ({error}): start the program anew, as CUDA may run nothing more in this one; "
             "if it fails again, use the onnxruntime or openvino backend"
@@ -199,7 +200,7 @@ class DeviceArray:
                 self.order(cuda_core().Stream.from_handle(stream or DEFAULT_STREAM))
         return self._strided_view().__dlpack__(stream=-1, max_version=max_version)
 
-    def _strided_view(self):  # -> cuda.core.utils.StridedMemoryView
+    def _strided_view(self) -> StridedMemoryView:
         core = cuda_core()
         buffer = core.Buffer.from_handle(self.ptr, self.nbytes, owner=self)
         return core.utils.StridedMemoryView.from_buffer(buffer, self.shape, dtype=self.dtype)
@@ -232,7 +233,7 @@ def view(array: object, stream: Stream, name: str = "the array") -> DeviceArray:
     return seen
 
 
-def _view_dlpack(array, stream: Stream, name: str) -> tuple[DeviceArray, Sequence[float] | None]:
+def _view_dlpack(array: Any, stream: Stream, name: str) -> tuple[DeviceArray, Sequence[float] | None]:
     """The view, and its strides counted in elements."""
     kind, gpu = array.__dlpack_device__()
     _check_place(name, gpu if kind in ON_GPU else -1, stream)
@@ -240,7 +241,7 @@ def _view_dlpack(array, stream: Stream, name: str) -> tuple[DeviceArray, Sequenc
     return DeviceArray(found, found.ptr, found.shape, found.dtype, stream), found.strides
 
 
-def _view_interface(array, stream: Stream, name: str) -> tuple[DeviceArray, Sequence[float] | None]:
+def _view_interface(array: Any, stream: Stream, name: str) -> tuple[DeviceArray, Sequence[float] | None]:
     """As `_view_dlpack`."""
     interface = array.__cuda_array_interface__
     if interface.get("mask") is not None:

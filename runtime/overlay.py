@@ -100,7 +100,8 @@ def _banner(style: _Style, note: str) -> Image.Image:
 
 def _wrap(text: str, font: Font, width: float, most: int) -> list[str]:
     """`text` in at most `most` lines, none wider than `width` pixels; the last one is cut where it does not fit."""
-    lines, words = [], text.split()
+    lines: list[str] = []
+    words = text.split()
     while words and len(lines) < most - 1:
         prefixes = [" ".join(words[: n + 1]) for n in range(len(words))]
         count = max(1, bisect_right(prefixes, width, key=font.getlength))

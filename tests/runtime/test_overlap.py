@@ -6,8 +6,8 @@ from cstm.runtime.overlap import mask_iou, overlap
 
 @pytest.fixture
 def masks():
-    """Of sides 4: 4 of 6 pixels shared, none of 4 shared, both empty, one empty."""
-    ours, theirs = np.zeros((2, 4, 4, 4), bool)
+    """Four: 4 of 6 pixels shared, none of 4 shared, both empty, one empty."""
+    ours, theirs = np.zeros((2, 4, 5, 4), bool)
     ours[0, 0], ours[0, 1, 0], theirs[0, 0], theirs[0, 2, 0] = True, True, True, True
     ours[1, 0, :2], theirs[1, 3, :2] = True, True
     ours[3, 1] = True

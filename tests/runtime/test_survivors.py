@@ -1,8 +1,10 @@
-"""What one-line changes of the runtime showed to be untested: the tolerances' figures and how they are compared."""
+"""What one-line changes of the runtime showed to be untested: tolerances, edges of the post-processing."""
 
 import numpy as np
 import pytest
 
+from cstm.errors import ContractError
+from cstm.runtime.postprocess import masks, probabilities
 from cstm.runtime.tolerance import MASK_IOU, Difference
 
 
@@ -52,3 +54,21 @@ def test_masks_are_held_to_what_the_documentation_says():
 def test_a_difference_does_not_change():
     with pytest.raises(AttributeError):
         Difference(0, 0, 0).absolute = 1
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 4, 4), (1, 1, 4), (1, 1, 1, 4, 4)])
+def test_logits_of_any_other_shape_are_refused(shape):
+    with pytest.raises(ContractError, match="expected"):
+        probabilities(np.zeros(shape, np.float32))
+
+
+def test_probabilities_of_small_logits():
+    logits = np.array([-0.5, 0.5, 1], np.float32).reshape(1, 1, 1, 3)
+    np.testing.assert_allclose(probabilities(logits).ravel(), 1 / (1 + np.exp(-logits.ravel())), rtol=1e-6)
+
+
+def test_half_is_outside():
+    assert not masks(np.full((1, 2, 2), 0.5, np.float32), (2, 2), "probability").any()
+    assert (
+        masks(np.array([[[0.4, 0.8]]], np.float32).repeat(2, 1), (2, 2), "half_max")[0].tolist() == [[False, True]] * 2
+    )
