@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from cstm.commands.calibration_arguments import add_calibration_arguments, calibration_options
+from cstm.commands.types import finite
 from cstm.errors import RequestError
 from cstm.export.choices import ATTENTION, BACKENDS, PRECISIONS
 from cstm.models.config import PRESETS
@@ -18,8 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--preset", choices=PRESETS, help="instead, a network with random weights")
     parser.add_argument("--output", type=Path, help="the bundle's folder; default build/<preset>")
-    parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=["fp32", "fp16"])
-    parser.add_argument("--backend", choices=BACKENDS, default=BACKENDS[0])
+    parser.add_argument(
+        "--precision", nargs="+", choices=PRECISIONS, default=["fp32", "fp16"], help="default: fp32 fp16"
+    )
+    parser.add_argument(
+        "--backend", choices=BACKENDS, default=BACKENDS[0], help="of engines: the first that can be built here, or none"
+    )
     parser.add_argument(
         "--attention",
         choices=ATTENTION,
@@ -32,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_calibration_arguments(parser)
     parser.add_argument("--plan", type=Path, metavar="F", help="which blocks are INT8, from cstm plan (default: all)")
     parser.add_argument(
-        "--max-miou-drop", type=float, metavar="X", help="fail above it (default: FP16 0.001, INT8 0.005)"
+        "--max-miou-drop", type=finite, metavar="X", help="fail above it (default: FP16 0.001, INT8 0.005)"
     )
     parser.add_argument("--force", action="store_true", help="redo every step")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from cstm.calibration.samples import METHODS, CalibrationOptions
+from cstm.commands.types import finite
 
 
 def add_calibration_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +20,7 @@ def add_calibration_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--method", choices=METHODS, default=defaults.method, help=f"default: {defaults.method}")
     group.add_argument(
         "--percentile",
-        type=float,
+        type=finite,
         default=defaults.percentile,
         help=f"of magnitudes kept; default: {defaults.percentile}",
     )

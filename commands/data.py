@@ -6,10 +6,7 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
-from cstm.console import make_console
-from cstm.data.sprites.art import SPLITS
-from cstm.data.sprites.scene import KINDS
-from cstm.data.sprites.write import SpriteOptions, write_sprites
+from cstm.data.sprites.options import KINDS, SPLITS, SpriteOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,8 +36,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _sprites(arguments: argparse.Namespace) -> Path:
+    from cstm.data.sprites.write import write_sprites
+
     options = SpriteOptions(**{field.name: getattr(arguments, field.name) for field in fields(SpriteOptions)})
-    return write_sprites(arguments.out, options, make_console(stderr=True))
+    return write_sprites(arguments.out, options)
 
 
 def _sheet(arguments: argparse.Namespace) -> Path:

@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         parsed = _parser(arguments[:1]).parse_args(arguments)
         return parsed.run(parsed)
 
-    return run_command(run)
+    return run_command(run, signals=True)
 
 
 def script(name: str) -> int:

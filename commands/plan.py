@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cstm.commands.calibration_arguments import add_calibration_arguments, calibration_options
+from cstm.commands.types import finite
 from cstm.console import make_console
 from cstm.errors import RequestError
 from cstm.models.contract import contract
@@ -23,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of the planner."""
     parser.add_argument("bundle", type=Path, help="a bundle with FP32 models")
     parser.add_argument(
-        "--max-miou-drop", type=float, default=DEFAULT_DROP, metavar="X", help=f"default: {DEFAULT_DROP}"
+        "--max-miou-drop", type=finite, default=DEFAULT_DROP, metavar="X", help=f"default: {DEFAULT_DROP}"
     )
     parser.add_argument("--backend", default=DEFAULT_BACKEND, metavar="B", help=f"default: {DEFAULT_BACKEND}")
     parser.add_argument("--clips", type=int, default=DEFAULT_CLIPS, metavar="N", help="held-out clips to judge on")

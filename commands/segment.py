@@ -8,6 +8,8 @@ from pathlib import Path
 from cstm.commands.bundle_arguments import add_bundle_argument
 from cstm.commands.types import positive
 from cstm.console import fail
+from cstm.errors import RequestError
+from cstm.files import check_place
 from cstm.progress import progress
 
 
@@ -29,9 +31,13 @@ def run(arguments: argparse.Namespace) -> int:
     from cstm.runtime.segmenter import Segmenter
     from cstm.runtime.video import open_video
 
+    if not arguments.video:
+        raise RequestError("the video's name is empty; name a file, or . for the frames in this folder")
     overlay = arguments.out
     if not overlay and not arguments.masks:
         overlay = Path(f"{Path(arguments.video).stem}.overlay.mp4")
+    for place in filter(None, (overlay, arguments.masks)):
+        check_place(place)
     with (
         open_video(arguments.video) as video,
         Segmenter(arguments.bundle, arguments.backend, arguments.precision) as segmenter,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import functools
 import os
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
+from cstm.commands.types import finite
 from cstm.errors import RequestError
 from cstm.models.config import PRESETS, STAGES, STREAMS
 from cstm.training.options import CHECKPOINT, HELP, PRECISIONS, SCHEDULES, WINDOWS, TrainOptions
@@ -39,11 +41,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default = getattr(defaults, field.name)
         parser.add_argument(
             f"--{field.name.replace('_', '-')}",
-            type=int if field.name == "size" else type(default),
+            type=_kind(field.name, default),
             default=default,
             choices=choices.get(field.name),
             help=f"{HELP[field.name]} (default: {'the preset' if default is None else default})",
         )
+
+
+def _kind(name: str, default: object) -> Callable[[str], object]:
+    return int if name == "size" else finite if isinstance(default, float) else type(default)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -18,22 +19,43 @@ from cstm.errors import CSTMError
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path` to write to; renamed to `path` when the block succeeds, removed when it raises.
 
-    CSTMError when nothing can be written there.
+    A link stays: its target is written. A device or FIFO is never replaced: what was written is copied into it at the
+    end. CSTMError when `path` is a folder, when nothing can be written there, or when the disk is full.
     """
-    path = Path(path)
+    path = check_place(path)
+    special = path.exists() and not path.is_file()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        folder = None if special else path.parent
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=folder)
     except OSError as error:
         raise CSTMError(f"{path}: cannot be written ({error.strerror}); name another place") from error
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+        if special:
+            with temporary.open("rb") as written, path.open("wb") as there:
+                shutil.copyfileobj(written, there)
+        else:
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise CSTMError(f"{path}: the disk is full; free some room, or name another place") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_place(path: str | Path) -> Path:
+    """Where writing to `path` will write: a link's target, else `path`. CSTMError when that is a folder."""
+    path = Path(path)
+    path = path.resolve() if path.is_symlink() else path
+    if path.is_dir():
+        raise CSTMError(f"{path}: is a folder; name a file")
+    return path
 
 
 @contextmanager

@@ -38,7 +38,8 @@ def open_dataset(data: str | Path, split: str, config: CSTMConfig, window: str =
 
 def cached_sprites(split: str, **options) -> Path:
     """The folder of a set of sprites, written on first use. A change to the generator makes a new one."""
-    from cstm.data.sprites.write import SpriteOptions, write_sprites
+    from cstm.data.sprites.options import SpriteOptions
+    from cstm.data.sprites.write import write_sprites
 
     chosen = SpriteOptions(split=split, **options)
     here = Path(__file__).parent

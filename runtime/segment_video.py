@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cstm.errors import RequestError, VideoError
-from cstm.files import atomic_path
+from cstm.files import atomic_path, check_place
 from cstm.runtime import rle
 from cstm.runtime.overlay import Overlay
 from cstm.runtime.segmenter import Segmenter
@@ -67,6 +67,8 @@ def segment_to_files(
 
 
 def _check_places(video: str, overlay: str | Path | None, masks: str | Path | None) -> None:
+    for place in filter(None, (overlay, masks)):
+        check_place(place)
     places = [Path(place).resolve() for place in (video, overlay, masks) if place]
     if len(set(places)) < len(places):
         raise RequestError("the video, the overlay and the masks must be three different files")

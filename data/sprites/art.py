@@ -12,7 +12,6 @@ import numpy as np
 from cstm.data.sample import ACTORS
 
 ART = Path(__file__).parents[1] / "art"
-SPLITS = ("train", "test", "test-style")
 TEXTURE_SIDES = (24, 48, 96)
 BACKGROUND = (512, 256)  # width, height
 

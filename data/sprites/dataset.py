@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from cstm.data.sample import NON_TRIVIAL, TRIVIAL, Reference, Sample
-from cstm.data.sprites.art import SPLITS
+from cstm.data.sprites.options import KINDS, SPLITS
 from cstm.data.sprites.render import render
-from cstm.data.sprites.scene import KINDS, ROLES, Scene, draw_scene
+from cstm.data.sprites.scene import ROLES, Scene, draw_scene
 from cstm.data.sprites.sentences import Description, describe
 from cstm.errors import RequestError
 from cstm.runtime.preprocess import STRIDE

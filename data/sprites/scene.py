@@ -9,9 +9,8 @@ import numpy as np
 from cstm.data.sample import ACTORS
 from cstm.data.sprites.art import COLOURS, Sprite, alike, sprites
 from cstm.data.sprites.motion import ACTIONS_OF, Motion, motion
+from cstm.data.sprites.options import KINDS
 
-# What the referent shares with a rival of its class, and what tells them apart; "free" is anything.
-KINDS = {"action": 0.35, "colour": 0.17, "place": 0.17, "size": 0.06, "free": 0.25}
 ROLES = {"action": "verb", "colour": "colour", "place": "place", "size": "size"}  # what a sentence says of it
 MOST_ACTORS = 5
 # Dogs and such are as wide as tall; of each class, how tall it tends to be.

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.progress import track
 
-from cstm.console import make_console
 from cstm.data.sample import ACTIONS, ACTORS, NON_TRIVIAL
 from cstm.data.sprites.dataset import Clip, clear_enough, make_clip
 from cstm.data.sprites.motion import PERIOD
+from cstm.data.sprites.options import SpriteOptions
 from cstm.errors import RequestError
 from cstm.files import atomic_folder
+from cstm.progress import track
 from cstm.runtime.video import VideoWriter
 
 TIMES = np.arange(-2 * PERIOD, 2 * PERIOD)
@@ -22,31 +21,13 @@ LABELLED = (PERIOD, 2 * PERIOD, 3 * PERIOD)  # indices of times -PERIOD, 0, PERI
 FPS = 25
 
 
-@dataclass(frozen=True)
-class SpriteOptions:
-    """clips: how many. seed: the same gives the same set. split: of `art.SPLITS`. size: side of a frame in pixels,
-    even. kind: of `scene.KINDS`, or None for the usual mixture."""
-
-    clips: int = 250
-    seed: int = 0
-    split: str = "test"
-    size: int = 192
-    kind: str | None = None
-
-    def __post_init__(self):
-        if self.clips < 1 or self.seed < 0 or self.size not in range(64, 801, 2):
-            raise RequestError("sprites: clips must be 1 or more, seed 0 or more, size even and from 64 to 800")
-
-
-def write_sprites(out: Path, options: SpriteOptions, console=None) -> Path:
+def write_sprites(out: Path, options: SpriteOptions) -> Path:
     """Write the set to the new folder `out`, whole or not at all; `out`. RequestError when it exists."""
     if out.exists():
         raise RequestError(f"{out} exists; name a new folder")
     with atomic_folder(out) as folder:
         tables = _Tables(folder)
-        for number in track(
-            range(options.clips), f"sprites {options.split}", console=console or make_console(stderr=True)
-        ):
+        for number in track(range(options.clips), f"sprites {options.split}"):
             clip = make_clip(
                 options.split, options.seed, number, options.size, TIMES, LABELLED, options.kind, compress=False
             )

@@ -66,7 +66,8 @@ def test_the_seed_chooses_the_samples():
 def folder(tmp_path_factory):
     """Sprites as A2D Sentences: three clips for training, with several sentences each."""
     pytest.importorskip("h5py")
-    from cstm.data.sprites.write import SpriteOptions, write_sprites
+    from cstm.data.sprites.options import SpriteOptions
+    from cstm.data.sprites.write import write_sprites
 
     return write_sprites(tmp_path_factory.mktemp("data") / "a2d", SpriteOptions(clips=3, size=64, split="train"))
 

@@ -54,7 +54,8 @@ def test_a_change_to_the_generator_makes_a_new_set(cache, tmp_path, monkeypatch)
 
 @pytest.mark.parametrize("texts", ["", "text_annotations"])
 def test_the_layout_of_a2d_is_recognised(tmp_path, texts):
-    from cstm.data.sprites.write import SpriteOptions, write_sprites
+    from cstm.data.sprites.options import SpriteOptions
+    from cstm.data.sprites.write import write_sprites
 
     root = write_sprites(tmp_path / "a2d", SpriteOptions(clips=1, size=64))
     if texts:

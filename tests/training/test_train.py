@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from cstm.commands.main import main
-from cstm.data.sprites.write import SpriteOptions, write_sprites
+from cstm.data.sprites.options import SpriteOptions
+from cstm.data.sprites.write import write_sprites
 from cstm.models.checkpoint import load_checkpoint, read_metadata, read_tokenizer, save_checkpoint
 from cstm.training.options import TrainOptions
 from cstm.training.run import NetworkChoice, network

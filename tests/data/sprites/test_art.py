@@ -7,7 +7,8 @@ import pytest
 
 from cstm.data.sample import ACTORS
 from cstm.data.sprites import art
-from cstm.data.sprites.art import ALIKE, COLOURS, NOUNS, SPLITS, alike, backgrounds, sprites, texture
+from cstm.data.sprites.art import ALIKE, COLOURS, NOUNS, alike, backgrounds, sprites, texture
+from cstm.data.sprites.options import SPLITS
 
 
 def files(split):

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from cstm.data.sample import NON_TRIVIAL
-from cstm.data.sprites.art import SPLITS
 from cstm.data.sprites.dataset import SMALLEST, VISIBLE, clear_enough, clip_times, make_clip, stream
-from cstm.data.sprites.scene import KINDS
+from cstm.data.sprites.options import KINDS, SPLITS
 from cstm.data.sprites.sentences import OWN_VERBS, VERBS
 from cstm.errors import RequestError
 from cstm.runtime.preprocess import STRIDE

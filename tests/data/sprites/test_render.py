@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from cstm.data.sprites import render as render_module
-from cstm.data.sprites.art import SPLITS
 from cstm.data.sprites.dataset import clip_times
 from cstm.data.sprites.motion import ACTIONS_OF, PERIOD, Motion, motion
+from cstm.data.sprites.options import SPLITS
 from cstm.data.sprites.render import render
 from cstm.data.sprites.scene import draw_scene
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from cstm.data.sprites.art import SPLITS, sprites
+from cstm.data.sprites.art import sprites
 from cstm.data.sprites.motion import ACTIONS_OF
-from cstm.data.sprites.scene import KINDS, draw_scene
+from cstm.data.sprites.options import KINDS, SPLITS
+from cstm.data.sprites.scene import draw_scene
 
 SCENES = 80
 

@@ -8,7 +8,8 @@ import pytest
 from cstm.data.a2d import A2DSentences
 from cstm.data.sprites import write
 from cstm.data.sprites.dataset import clear_enough, make_clip, reference
-from cstm.data.sprites.write import LABELLED, TIMES, SpriteOptions, write_sprites
+from cstm.data.sprites.options import SpriteOptions
+from cstm.data.sprites.write import LABELLED, TIMES, write_sprites
 from cstm.errors import DatasetError, RequestError, VideoError
 
 h5py = pytest.importorskip("h5py")
