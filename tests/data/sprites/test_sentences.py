@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cstm.data.sprites import art, sentences
+from cstm.data.sprites.options import SPLITS
 from cstm.data.sprites.scene import draw_scene
 from cstm.data.sprites.sentences import NOUNS, OWN_VERBS, PLACES, VERBS, describe
 from cstm.data.vocabulary import wordpiece_tokenizer
@@ -122,7 +123,7 @@ def test_no_verb_is_said_of_two_actions():
     assert {verb: actions for verb, actions in actions_of_verbs().items() if len(actions) > 1} == {}
 
 
-@pytest.mark.parametrize("split", art.SPLITS)
+@pytest.mark.parametrize("split", SPLITS)
 def test_what_is_said_is_true(split):
     for actors, actor, description in random_descriptions(split):
         said, others = claims(description.sentence), [o for o in actors if o is not actor]
@@ -148,7 +149,7 @@ def test_what_is_said_is_true(split):
                 assert np.hypot(anchor.x - actor.x, anchor.y - actor.y) < 0.34, description
 
 
-@pytest.mark.parametrize("split", art.SPLITS)
+@pytest.mark.parametrize("split", SPLITS)
 def test_nobody_else_fits_what_is_said(split):
     read = 0
     for actors, actor, description in random_descriptions(split):
