@@ -37,7 +37,7 @@ class Pair:
 
 
 def pairs(split: str, kind: str | None, count: int, size: int, frames: int, seed: int = SEED) -> Iterator[Pair]:
-    """`count` pairs from sprite clips; kind: of `scene.KINDS`, whose rivals then are the pair, or None for any two."""
+    """`count` pairs from sprite clips; kind: of `options.KINDS`, whose rivals then are the pair, None: any two."""
     number = 0
     while count:
         clip = make_clip(split, seed, number, size, clip_times(frames), (frames // 2,), kind)

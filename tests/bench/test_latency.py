@@ -53,3 +53,8 @@ def test_lowest_iou_by_hand():
     nothing = np.full((1, 1, 4, 4), -9, np.float32)
     assert lowest_iou(nothing, nothing, "probability") == 1
     assert json.dumps(lowest_iou(ours, ours, "half_max")) == "1.0"
+
+
+def test_the_ratio_is_eagers_time_over_ours():
+    rows = bench._rows({("torch", "fp32", "chain"): [4.0, 4.0, 4.0], ("openvino", "fp32", "chain"): [1.0, 1.0, 1.0]})
+    assert {row["backend"]: row["ratio"] for row in rows} == {"torch": 1.0, "openvino": 4.0}

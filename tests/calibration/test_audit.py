@@ -6,6 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from cstm.calibration import audit as audit_module
 from cstm.calibration.audit import audit, execution_order, kept_nodes
 from cstm.calibration.audit_plot import draw
 from cstm.calibration.audit_table import table
@@ -143,3 +144,12 @@ def test_the_table_and_the_plot_show_the_findings(tmp_path):
     draw(ranges, findings, tmp_path / "ranges.png")
     assert (tmp_path / "ranges.png").read_bytes()[:4] == b"\x89PNG"
     assert (tmp_path / "ranges.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(("largest", "found"), [(30_000, 0), (36_000, 1), (60_000, 1)])
+def test_a_margin_of_two_is_kept_below_the_end_of_fp16(largest, found):
+    """What calibration sees is not the world: half of FP16's range is left for the rest."""
+    node = onnx.helper.make_node("Relu", ["x"], ["y"], name="relu")
+    graph = onnx.helper.make_graph([node], "g", [], [])
+    ranges = {"y": Range(0, largest, largest, 0, 10)}
+    assert len(list(audit_module._findings("c", ranges, graph))) == found

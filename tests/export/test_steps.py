@@ -1,6 +1,7 @@
 import pytest
 
-from cstm.export.steps import Steps, code_fingerprint
+from cstm.export.steps import Steps
+from cstm.fingerprint import code_fingerprint
 
 
 def make(steps, inputs=1, text="made"):

@@ -7,10 +7,10 @@ import onnx
 import pytest
 
 from cstm.errors import ContractError, ParityError
-from cstm.export.verify import verify_declaration, verify_values
+from cstm.export.verify import verify_chain, verify_declaration, verify_values
 from cstm.models.contract import TensorSpec, contract
 from cstm.runtime.backends import backend
-from cstm.runtime.bundle import Bundle, onnx_file
+from cstm.runtime.bundle import GOLDEN, Bundle, onnx_file
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +59,34 @@ def test_other_values_are_refused(decoder, tmp_path, value):
     onnx.save(model, tmp_path / "other.onnx")
     with pytest.raises(ParityError, match="mask_logits differs"):
         verify_values(tmp_path / "other.onnx", component, reference, "fp32")
+
+
+@pytest.fixture
+def chain_check(bundle_path, tmp_path):
+    """Checks the bundle's FP32 chain against its recorded logits, moved by so much."""
+    bundle = Bundle(bundle_path)
+    models = {name: bundle.file(onnx_file(name, "fp32")) for name in contract(bundle.config)}
+
+    def check(moved: float):
+        with np.load(bundle.file(GOLDEN)) as arrays:
+            recorded = dict(arrays)
+        scale = float(np.abs(recorded["mask_logits"]).max())
+        recorded["mask_logits"] = recorded["mask_logits"] + np.float32(moved)
+        np.savez(tmp_path / "golden.npz", **recorded)
+        return scale, lambda: verify_chain(bundle.config, models, tmp_path / "golden.npz", "fp32")
+
+    return check
+
+
+def test_the_whole_chain_is_compared(chain_check):
+    assert chain_check(0)[1]()["absolute"] < 1e-4
+    with pytest.raises(ParityError, match="the whole chain in fp32 differs"):
+        chain_check(0.5)[1]()
+
+
+def test_the_chain_is_judged_strictly(chain_check):
+    """A component's tolerance would grow with the logits' size."""
+    scale, check = chain_check(2e-4)
+    assert scale > 3
+    with pytest.raises(ParityError):
+        check()

@@ -74,3 +74,18 @@ def test_the_sentence_matters():
 
 def test_every_preset_has_a_name():
     assert {preset.preset for preset in PRESETS.values()} == set(PRESETS)
+
+
+def test_the_folded_keys_keep_batch_norms_epsilon():
+    """Where a variance is as small as epsilon, a fold without it is far off."""
+    model = seeded(CSTMConfig.from_preset("tiny", size=64))
+    for encoder in model.encoders.values():
+        for cmam in encoder.cmam:
+            norm = cmam.key[1]
+            norm.running_var.copy_(torch.linspace(0, 4 * norm.eps, len(norm.running_var)))
+    inputs, clip = inputs_for(model.config)
+    with torch.no_grad():
+        text = (inputs["token_ids"], inputs["token_mask"])
+        whole = model(torch.from_numpy(clip).float() / 255, text)[-1]
+        parts = run_components(model, inputs)[MASK_LOGITS]
+    torch.testing.assert_close(parts[:, 0], whole, atol=1e-4, rtol=0)

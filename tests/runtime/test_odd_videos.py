@@ -11,7 +11,7 @@ from PIL import Image
 
 from cstm.errors import VideoError
 from cstm.runtime.preprocess import resize
-from cstm.runtime.video import _turned, open_video
+from cstm.runtime.video import VideoWriter, _turned, open_video
 
 from .conftest import write_video
 
@@ -120,3 +120,37 @@ def test_names_of_frames_may_hold_any_digit(tmp_path):
 def test_frames_that_cannot_be_resized_are_refused_in_words():
     with pytest.raises(VideoError, match="12000x1 cannot be resized"):
         resize(np.zeros((1, 12000, 3), np.uint8), 64)
+
+
+# RGB of a colour in studio-range YUV, by the two standards' own coefficients.
+YUV = (100, 90, 180)
+RGB = {5: (181, 70, 21), 1: (191, 78, 18)}  # FFmpeg's numbers of BT.601 and BT.709
+
+
+@pytest.mark.parametrize("space", [1, 5, 2])
+def test_colours_are_read_by_the_standard_that_the_file_names(tmp_path, space):
+    path = tmp_path / "colour.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"qp": "0"})
+        stream.width = stream.height = 32
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.colorspace, stream.codec_context.color_range = space, 1
+        planes = np.concatenate([np.full(32 * 32 // share, value) for value, share in zip(YUV, (1, 4, 4), strict=True)])
+        picture = av.VideoFrame.from_ndarray(planes.astype(np.uint8).reshape(48, 32), format="yuv420p")
+        container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    with open_video(path) as video:
+        found = next(iter(video)).image[16, 16].astype(int)
+    assert np.abs(found - RGB.get(space, RGB[5])).max() <= 3, found
+
+
+def test_colours_are_written_as_bt709(tmp_path):
+    red = np.zeros((32, 32, 3), np.uint8)
+    red[..., 0] = 255
+    with VideoWriter(tmp_path / "red.mp4", (32, 32), 10, crf=0) as writer:
+        writer.write(red)
+    with av.open(str(tmp_path / "red.mp4")) as container:
+        picture = next(container.decode(video=0))
+        planes = [int(np.frombuffer(plane, np.uint8)[0]) for plane in picture.planes]
+    assert picture.colorspace == 1
+    assert np.abs(np.array(planes) - (63, 102, 240)).max() <= 2, planes

@@ -15,6 +15,7 @@ from cstm.runtime.text import SentenceReader
 from cstm.training.batches import SpriteBatches
 from cstm.training.options import TrainOptions
 from cstm.training.precision import keep_float32
+from cstm.training.state import Average
 from cstm.training.trainer import DivergedError, Trainer
 
 SMALL = {"size": 64, "transformer_layers": 1, "spatial_width": 0.125, "temporal_width": 0.125, "decoder_width": 16}
@@ -71,6 +72,30 @@ def test_what_is_saved_is_a_trained_checkpoint_with_its_options(make):
     assert model.trained
     assert model.provenance["updates"] == 2
     assert model.provenance["rate"] == TrainOptions().rate
+
+
+def test_what_is_saved_follows_the_weights(make):
+    """The running mean: between the first weights and the last, and never the first."""
+    trainer = make("run", steps=4, ema=0.5)
+    first = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items() if tensor.is_floating_point()}
+    saved = load_checkpoint(trainer()).state_dict()
+    last = trainer.model.state_dict()
+    moved = [name for name in first if not first[name].equal(last[name])]
+    assert len(moved) > 0.9 * len(first)
+    for name in moved:
+        assert (saved[name] - last[name]).norm() < (first[name] - last[name]).norm(), name
+        assert not saved[name].equal(last[name]), name
+
+
+def test_the_running_mean_by_hand():
+    model = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(model.weight, 1.0)
+    average = Average(model, keep=0.75)
+    torch.nn.init.constant_(model.weight, 5.0)
+    average.update(model, step=1000)
+    assert average.model.weight.item() == 0.75 * 1 + 0.25 * 5
+    average.update(model, step=0)  # early on it keeps a tenth
+    assert average.model.weight.item() == pytest.approx(0.1 * 2 + 0.9 * 5)
 
 
 def test_it_learns_a_few_clips_by_heart(make, tmp_path):

@@ -113,7 +113,7 @@ def test_every_word_is_in_the_vocabulary():
     said = [text for group in (NOUNS, VERBS, OWN_VERBS, PLACES) for options in group.values() for text in options]
     said += [*art.COLOURS, *art.NOUNS, *SIZES, "that is", "a", "an", "the", "in wearing with clothes"]
     said += ["next to", "beside", "near", "on the left of", "on the right of"]
-    for split in art.SPLITS:
+    for split in SPLITS:
         said += [description.sentence for _, _, description in random_descriptions(split, 60)]
     unknown = {text: tokens for text in said if "[UNK]" in (tokens := tokenizer.encode(text).tokens)}
     assert not unknown

@@ -1,0 +1,44 @@
+"""What TensorRT is asked for, with a Polygraphy that only listens."""
+
+import sys
+from types import ModuleType
+
+from cstm.export import engines
+
+
+def test_networks_are_strongly_typed_and_profiles_reach_the_largest_batch(tmp_path, monkeypatch):
+    asked = {}
+
+    class Profile(dict):
+        def add(self, name, *shapes):
+            self[name] = shapes
+
+    def network(path, **options):
+        asked["network"] = path, options
+        return "network"
+
+    def config(**options):
+        asked["config"] = options
+        return "config"
+
+    def engine(network, config, **options):
+        asked["engine"] = network, config
+        return lambda: b"engine"
+
+    polygraphy = ModuleType("polygraphy.backend.trt")
+    polygraphy.CreateConfig, polygraphy.EngineBytesFromNetwork = config, engine
+    polygraphy.NetworkFromOnnxPath, polygraphy.Profile = network, Profile
+    monkeypatch.setitem(sys.modules, "polygraphy.backend.trt", polygraphy)
+    request = {
+        "module": "tensorrt_rtx",
+        "plugins": False,
+        "onnx": "a.onnx",
+        "engine": str(tmp_path / "a.engine"),
+        "timing_cache": str(tmp_path / "absent"),
+        "profile": {"x": [[1, 3], [1, 3], [4, 3]]},
+    }
+    engines._build(request)
+    # The precision is what the ONNX types say; TensorRT may choose none.
+    assert asked["network"] == ("a.onnx", {"strongly_typed": True})
+    assert asked["config"]["profiles"] == [{"x": ((1, 3), (1, 3), (4, 3))}]
+    assert (tmp_path / "a.engine").read_bytes() == b"engine"
