@@ -57,7 +57,7 @@ def truths(small_checkpoint) -> list[np.ndarray]:
 @pytest.fixture(scope="module")
 def reference_outcomes(small_checkpoint, truths):
     with open_predictor(small_checkpoint) as predictor:
-        return {p: evaluate(predictor, FakeDataset(truths), p, progress=False) for p in ("authors", "mttr")}
+        return {p: evaluate(predictor, FakeDataset(truths), p, shown=False) for p in ("authors", "mttr")}
 
 
 def test_a_checkpoint_finds_its_own_masks(reference_outcomes, truths):
@@ -77,7 +77,7 @@ def test_a_bundle_gives_the_figures_of_its_checkpoint(bundle_path, truths, refer
             assert predictor.name == f"{backend} fp32"
             for protocol, expected in reference_outcomes.items():
                 # Batches of 3 on a bundle of at most 2.
-                actual = evaluate(predictor, FakeDataset(truths), protocol, batch=3, progress=False)
+                actual = evaluate(predictor, FakeDataset(truths), protocol, batch=3, shown=False)
                 assert [o.iou for o in actual] == pytest.approx([o.iou for o in expected], abs=5e-3)
                 assert [o.score for o in actual] == pytest.approx([o.score for o in expected], abs=1e-4)
                 ours, theirs = (summarise(o, protocol) for o in (actual, expected))
@@ -87,7 +87,7 @@ def test_a_bundle_gives_the_figures_of_its_checkpoint(bundle_path, truths, refer
 
 def test_batches_make_no_difference(small_checkpoint, truths, reference_outcomes):
     with open_predictor(small_checkpoint) as predictor:
-        single = evaluate(predictor, FakeDataset(truths), batch=1, limit=3, progress=False)
+        single = evaluate(predictor, FakeDataset(truths), batch=1, limit=3, shown=False)
     assert [o.iou for o in single] == pytest.approx([o.iou for o in reference_outcomes["authors"][:3]], abs=5e-3)
 
 
@@ -100,7 +100,7 @@ def test_a_gru_checkpoint(tmp_path):
     path = tmp_path / "gru.safetensors"
     save_checkpoint(model, path)
     with open_predictor(path) as predictor:
-        outcomes = evaluate(predictor, FakeDataset(), progress=False)
+        outcomes = evaluate(predictor, FakeDataset(), shown=False)
         assert len(outcomes) == 5 and predictor.reader.word_vectors is not None
         logits = ModelPredictor(model, predictor.reader)(np.zeros((2, 3, 8, 64, 64), np.uint8), ["a dog", "cats"])
     assert logits.shape == (2, 1, 64, 64) and logits.dtype == np.float32
