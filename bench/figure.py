@@ -37,7 +37,7 @@ def draw(found: Explanation) -> Figure:
     caption = _caption(found)
     heights = [TITLE, TOP, 0.65 + sum(rows) + LINE * len(caption)]
     figure = Figure(figsize=(WIDTH, sum(heights)), dpi=DPI, facecolor="white")
-    head, top, bottom = np.ravel(figure.subfigures(3, 1, height_ratios=heights))
+    head, top, bottom = np.asarray(figure.subfigures(3, 1, height_ratios=heights), object)
     _title(head, found)
     _top(top, found)
     _stages(bottom, found, rows, caption)
