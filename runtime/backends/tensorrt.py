@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import threading
+from collections import deque
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -15,11 +16,12 @@ from cstm.kernels.plugin_v3 import register_plugins
 from cstm.models.contract import Component, check_arrays, contract
 from cstm.runtime.backends import Backend
 from cstm.runtime.bundle import Bundle
-from cstm.runtime.device_array import NO_GPU, DeviceArray, cuda_device, open_device, view
+from cstm.runtime.device_array import NO_GPU, DeviceArray, cuda_device, cuda_errors, open_device, view
 from cstm.runtime.session import Session
 
 PACKAGES = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt-rtx-cu13"}
 EXTRAS = {"tensorrt": "gpu", "tensorrt_rtx": "rtx"}
+MOST_LINES = 3
 ALIGNMENT = 256  # bytes; what TensorRT asks of every address it is given
 DTYPES = {"FLOAT": "float32", "HALF": "float16"}  # the other types are called as in numpy
 
@@ -41,12 +43,14 @@ class TensorRTSession(Session):
     outputs are not those of `specs`.
     """
 
+    @cuda_errors("preparing an engine")
     def __init__(
         self, specs: Component, engine: bytes | Path, *, module: str, built_with: dict, max_batch: int, stream=None
     ):
         super().__init__(specs)
         trt = _load(module)
         check_version(specs.name, module, trt.__version__, built_with)
+        self._trt = trt
         device = open_device()
         _check_gpu(specs.name, module, device.name, built_with)
         self.max_batch = max_batch
@@ -54,16 +58,16 @@ class TensorRTSession(Session):
         self.stream = device.create_stream(stream)
         if module == "tensorrt_rtx" and built_with.get("attention") == "plugin":
             register_plugins(trt)
-        self._runtime = trt.Runtime(_logger(trt))
+        self._runtime = trt.Runtime(logger(trt))
         self._engine = self._runtime.deserialize_cuda_engine(
             engine if isinstance(engine, bytes) else Path(engine).read_bytes()
         )
         if self._engine is None:
-            raise EngineError(f"{specs.name}: TensorRT cannot load the engine (see its message): run `cstm build`")
+            raise EngineError(f"{specs.name}: TensorRT cannot load the engine ({said(trt)}): run `cstm build`")
         _check_engine(trt, self._engine, specs, max_batch)
         self._context = self._engine.create_execution_context()
         if self._context is None:
-            raise EngineError(f"{specs.name}: TensorRT cannot prepare the engine: see its message; is memory short?")
+            raise EngineError(f"{specs.name}: TensorRT cannot prepare the engine ({said(trt)}); is memory short?")
         self._buffers = {
             spec.name: DeviceArray.empty(spec.with_batch(max_batch), spec.dtype, self.stream)
             for spec in (*specs.inputs, *specs.outputs)
@@ -86,6 +90,7 @@ class TensorRTSession(Session):
                 return {name: array.to_numpy() for name, array in outputs.items()}
             return outputs
 
+    @cuda_errors("running an engine")
     def enqueue(self, inputs: dict) -> dict[str, DeviceArray]:
         """Start a run and return at once: outputs that other work on the GPU may already be queued after.
 
@@ -106,7 +111,7 @@ class TensorRTSession(Session):
             batch = self._check_batch(arrays)
             self._feed(arrays, batch)
             if not self._context.execute_async_v3(int(self.stream.handle)):
-                raise EngineError(f"{self.specs.name}: TensorRT did not run a batch of {batch}: see its message")
+                raise EngineError(f"{self.specs.name}: TensorRT did not run a batch of {batch} ({said(self._trt)})")
             done = self.stream.record()
             self._keep(arrays, done)
             return {spec.name: self._buffers[spec.name].head(batch, done) for spec in self.specs.outputs}
@@ -178,9 +183,30 @@ def _load(module: str):
 
 
 @functools.cache
-def _logger(trt):
-    """Writes TensorRT's errors to stderr. TensorRT keeps the first logger it is given for the whole process."""
-    return trt.Logger(trt.Logger.ERROR)
+def logger(trt):
+    """Keeps TensorRT's errors, for ours to say. TensorRT keeps the first logger it is given for the whole process."""
+
+    class Errors(trt.ILogger):
+        """The last lines that TensorRT called errors."""
+
+        def __init__(self):
+            trt.ILogger.__init__(self)
+            self.lines: deque[str] = deque(maxlen=MOST_LINES)
+
+        def log(self, severity, message: str) -> None:
+            """Called by TensorRT, from any thread."""
+            if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
+                self.lines.append(" ".join(message.split()))
+
+    return Errors()
+
+
+def said(trt) -> str:
+    """TensorRT's last errors in one line, which are then forgotten."""
+    lines = logger(trt).lines
+    told = "; ".join(lines) or "it gave no reason"
+    lines.clear()
+    return told
 
 
 def tensorrt_version(name: str) -> str | None:

@@ -10,6 +10,7 @@ import pytest
 
 from cstm.errors import ContractError, EngineError, MissingDependencyError
 from cstm.runtime import device_array
+from cstm.runtime.backends import tensorrt
 from cstm.runtime.backends.tensorrt import TensorRTSession
 from cstm.runtime.device_array import DeviceArray, cuda_device
 
@@ -37,9 +38,16 @@ def engine():
 def open_session(request, monkeypatch, engine):
     trt = ModuleType(request.param)
     trt.__version__ = "11.4.0"
-    trt.Logger = type("Logger", (), {"ERROR": 1, "__init__": lambda self, severity: None})
+    trt.ILogger = type("ILogger", (), {"INTERNAL_ERROR": 0, "ERROR": 1, "WARNING": 2})
     trt.TensorIOMode = SimpleNamespace(INPUT="in", OUTPUT="out")
-    trt.Runtime = lambda logger: SimpleNamespace(deserialize_cuda_engine={b"toy": engine, b"broken": None}.get)
+
+    def deserialise(data):
+        if data == b"broken":
+            tensorrt.logger(trt).log(2, "a warning that nobody asked for")
+            tensorrt.logger(trt).log(1, "IRuntime::deserializeCudaEngine:\n magic tag does not match")
+        return {b"toy": engine}.get(data)
+
+    trt.Runtime = lambda logger: SimpleNamespace(deserialize_cuda_engine=deserialise)
     monkeypatch.setitem(sys.modules, request.param, trt)
     monkeypatch.setattr(device_array, "cuda_core", lambda: FAKE_CUDA)
     monkeypatch.setattr(FakeDevice, "allocated", 0)
@@ -177,13 +185,27 @@ def test_engines_of_another_origin_are_refused(open_session):
 
 
 def test_engines_that_do_not_load_are_refused(open_session, engine):
-    with pytest.raises(EngineError, match="cannot load"):
+    with pytest.raises(EngineError, match=r"cannot load the engine \(IRuntime.*: magic tag does not match\)"):
         open_session(b"broken")
     engine.profile = 2
     with pytest.raises(EngineError, match="up to 2, not 4"):
         open_session()
     engine.profile, engine.context = MAX_BATCH, None
     with pytest.raises(EngineError, match="cannot prepare"):
+        open_session()
+
+
+def test_cudas_own_exceptions_never_leave(open_session, monkeypatch):
+    session = open_session()
+
+    def fail(*_):
+        raise RuntimeError("CUDA_ERROR_LAUNCH_FAILED")
+
+    monkeypatch.setattr(type(session.stream), "record", fail)
+    with pytest.raises(EngineError, match="CUDA_ERROR_LAUNCH_FAILED"):
+        session.run(toy_inputs(1))
+    monkeypatch.setattr(FakeDevice, "create_stream", fail)
+    with pytest.raises(EngineError, match="CUDA_ERROR_LAUNCH_FAILED"):
         open_session()
 
 
@@ -247,4 +269,6 @@ def test_real_tensorrt_has_the_names_used():
     for fake, real in ((FakeEngine, trt.ICudaEngine), (FakeContext, trt.IExecutionContext)):
         methods = [name for name, value in vars(fake).items() if callable(value) and not name.startswith("_")]
         assert methods and all(hasattr(real, name) for name in methods), (real, methods)
-    assert trt.Runtime(trt.Logger(trt.Logger.ERROR)) is not None
+    assert trt.Runtime(tensorrt.logger(trt)).deserialize_cuda_engine(b"no engine") is None
+    assert tensorrt.said(trt) != "it gave no reason"
+    assert tensorrt.said(trt) == "it gave no reason", "what was said is said once"
