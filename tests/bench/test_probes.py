@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("cv2")
 
 from cstm.bench import probes
+from cstm.commands import probe as command
 
 SIZE, FRAMES, COUNT = 64, 8, 6
 TARGET = FRAMES // 2
@@ -116,11 +117,11 @@ def test_shuffling_keeps_the_target_and_the_set_of_frames(frames):
 
 
 def test_the_command_line_prints_and_writes_the_figures(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(probes, "predictor_of", lambda *_: nullcontext(Fake(right)))
+    monkeypatch.setattr(command, "predictor_of", lambda *_: nullcontext(Fake(right)))
     parser = argparse.ArgumentParser()
-    probes.add_arguments(parser)
+    command.add_arguments(parser)
     file = tmp_path / "new" / "figures.json"
-    assert probes.run(parser.parse_args(["model", "--clips", "2", "--json", str(file)])) == 0
+    assert command.run(parser.parse_args(["model", "--clips", "2", "--json", str(file)])) == 0
     figures = json.loads(file.read_text())
     assert figures["listening"] == {"own": 1.0, "other": 0.0, "n": 4} and figures["watching"]["picks"] == 1.0
     printed = capsys.readouterr().out

@@ -54,7 +54,7 @@ def test_engines_are_built_without_a_gpu(bundle_path):
         entries = bundle.engines("tensorrt_rtx", precision)
         assert set(entries) == set(contract(bundle.config))
         for entry in entries.values():
-            assert entry["tensorrt"] == engines.metadata.version("tensorrt-rtx-cu13") and entry["gpu"] is None
+            assert entry["tensorrt"] == pytest.importorskip("tensorrt_rtx").__version__ and entry["gpu"] is None
             assert entry["attention"] == "native" or cuda_device()  # without a GPU, nothing is measured
             assert bundle.file(entry["file"]).stat().st_size > 1000
 

