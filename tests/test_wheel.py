@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -9,17 +10,24 @@ from pathlib import Path
 
 import pytest
 
+from cstm.files import sha256
+from cstm.models.weights import SHIPPED
+
 ROOT = Path(__file__).parents[1]
 CHECKPOINT = "checkpoint.safetensors"
 
 
 @pytest.fixture(scope="module")
 def wheel(bundle_path, tmp_path_factory) -> Path:
-    """The wheel with the small bundle in the place of the shipped one."""
+    """The wheel with the small bundle in the place of the shipped one; of that it has the checkpoint."""
     out = tmp_path_factory.mktemp("wheel")
+    bundle = shutil.copytree(bundle_path, out / "bundle")
+    shutil.copyfile(SHIPPED, bundle / CHECKPOINT)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["files"][CHECKPOINT] = {"sha256": sha256(SHIPPED), "bytes": SHIPPED.stat().st_size}
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", str(out), str(ROOT)]
-    # Built in a copy: setuptools writes beside its sources.
-    environment = os.environ | {"CSTM_SHIPPED": str(bundle_path)}
+    environment = os.environ | {"CSTM_SHIPPED": str(bundle)}
     subprocess.run(command, check=True, env=environment, timeout=300)
     return next(out.glob("cstm-*.whl"))
 

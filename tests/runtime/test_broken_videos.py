@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cstm.errors import MissingDependencyError, VideoError
+from cstm.errors import CSTMError, MissingDependencyError, VideoError
 from cstm.runtime.video import VideoWriter, open_video
 
 from .conftest import write_video
@@ -202,7 +202,10 @@ def test_a_failure_in_the_last_moment_leaves_no_half_file(tmp_path):
             raise av.error.OSError(28, "No space left on device")
 
     (tmp_path / "out.mp4").write_text("the earlier result")
-    with pytest.raises(VideoError, match="No space left"), VideoWriter(tmp_path / "out.mp4", (48, 64), 10) as writer:
+    with (
+        pytest.raises(CSTMError, match="out.mp4: the disk is full"),
+        VideoWriter(tmp_path / "out.mp4", (48, 64), 10) as writer,
+    ):
         writer.write(np.zeros((48, 64, 3), np.uint8))
         writer._stream = FullDisk()
     assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
