@@ -1,6 +1,6 @@
 # make demo    a bundle, an overlay video and the numbers, from nothing
 # make test    all that CI runs: lint, contracts, docs, tests
-# make quick   under a minute, once installed: lint, contracts, and the tests that need no bundle
+# make quick   lint, contracts, and the quick tests that need no bundle
 # make types   mypy; not clean yet, so not part of the tests
 # make docs    the documentation as a site, in build/site
 # make wheel   dist/cstm-*.whl, with a ready bundle in it

@@ -203,7 +203,7 @@ def test_a_failure_in_the_last_moment_leaves_no_half_file(tmp_path):
 
     (tmp_path / "out.mp4").write_text("the earlier result")
     with (
-        pytest.raises(CSTMError, match="out.mp4: the disk is full"),
+        pytest.raises(CSTMError, match=r"out\.mp4: the disk is full"),
         VideoWriter(tmp_path / "out.mp4", (48, 64), 10) as writer,
     ):
         writer.write(np.zeros((48, 64, 3), np.uint8))
