@@ -10,10 +10,15 @@ import pytest
 from cstm.console import fail, run_command
 
 PROGRAM = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from cstm.console import run_command
 from cstm.files import atomic_path
+
+# Whoever runs the tests may ignore them (nohup, a job in the background), and children inherit that.
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def work():
     with atomic_path(Path(sys.argv[1]) / "masks.json") as temporary:
