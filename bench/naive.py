@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cstm.export.open_model import model_opener
 from cstm.models.contract import CLIP, MASK_LOGITS, TEXT_ENCODER, Component, TensorSpec, contract
+from cstm.runtime.backends.open_model import OPEN_MODEL
 from cstm.runtime.bundle import CHECKPOINT, Bundle, onnx_file
 from cstm.runtime.chain import Chain
 from cstm.runtime.timing import medians
@@ -71,7 +71,7 @@ def export_naive(bundle: Bundle, path: Path) -> None:
 def compare(bundle: Bundle, backend: str, repeats: int) -> dict:
     """{naive_ms, chain_ms, ratio, difference}: medians of one more frame for one sentence, taking turns; the chain has
     read the sentence before, one file cannot. difference: largest, of the two answers' logits."""
-    open_ = model_opener(backend)
+    open_ = OPEN_MODEL[backend]
     inputs, _ = bundle.golden()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "naive.onnx"

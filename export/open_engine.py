@@ -1,0 +1,27 @@
+"""One ONNX file as a session of TensorRT: builds its engine beside it and opens that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cstm.export.engines import BuildEngine, EngineOptions, origin
+from cstm.models.contract import Component
+from cstm.runtime.backends.tensorrt import TensorRTSession
+from cstm.runtime.session import Session
+
+
+class OpenEngine:
+    """Configured here, opens by calling. backend: "tensorrt" or "tensorrt_rtx". An engine that lies beside the file
+    already is taken as it is; the timing cache of all lies there too."""
+
+    def __init__(self, backend: str):
+        self.options = EngineOptions(backend)
+
+    def __call__(self, component: Component, path: Path) -> Session:
+        """The session. EngineError when the engine cannot be built or loaded."""
+        engine, module = path.with_suffix(".engine"), self.options.module
+        if not engine.is_file():
+            BuildEngine(path, component, self.options, path.with_name("timing.cache"))(engine)
+        return TensorRTSession(
+            component, engine, module=module, built_with=origin(module), max_batch=self.options.max_batch
+        )
