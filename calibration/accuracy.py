@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from cstm.calibration.held_out import HELD_OUT_SEED, Accuracy, HeldOut
+from cstm.calibration.held_out import HELD_OUT_SEED, Accuracy, HeldOut, check_budget
 from cstm.calibration.samples import CalibrationOptions
 from cstm.calibration.worst_block import worst_block
 from cstm.errors import ParityError
@@ -34,11 +34,13 @@ class MaskAccuracy:
 
     def __call__(self, models: dict[str, dict[str, Path]], max_drop: float | None, int8) -> list[dict]:
         """Rows {precision, backend, mean_iou, drop, ...}, FP32 first. ParityError, naming what costs most, when a
-        precision's drop exceeds `max_drop` (None: its own budget).
+        precision's drop exceeds `max_drop` (None: its own budget). RequestError when that is no share.
 
         models: ONNX files by precision and component, FP32 first. int8: gives (quantiser, plan), asked for only when
         INT8 is over budget.
         """
+        if max_drop is not None:
+            check_budget(max_drop)
         held_out = HeldOut(self.options, self.config, self.reader)
         rows = []
         for precision, files in models.items():

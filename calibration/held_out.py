@@ -9,6 +9,7 @@ import numpy as np
 
 from cstm.calibration.bootstrap import drawn_counts, interval
 from cstm.calibration.samples import CalibrationOptions, draw_samples, stack_inputs
+from cstm.errors import RequestError
 from cstm.models.config import CSTMConfig
 from cstm.runtime.chain import Chain
 from cstm.runtime.overlap import mask_iou
@@ -34,6 +35,12 @@ class Accuracy:
     def to_dict(self) -> dict:
         """Fields as JSON can hold them."""
         return asdict(self)
+
+
+def check_budget(drop: float) -> None:
+    """RequestError unless `drop` can be an allowed drop of mean IoU: none exceeds NaN, none falls below it."""
+    if not 0 <= drop <= 1:
+        raise RequestError(f"the allowed drop of mean IoU is {drop}: it must be from 0 to 1")
 
 
 class HeldOut:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Collection
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,7 @@ from cstm.calibration.ranges import MeasureRanges, Ranges
 from cstm.calibration.samples import CalibrationOptions, calibration_inputs
 from cstm.files import atomic_path
 from cstm.graph.half import convert_to_fp16
-from cstm.graph.qdq import FORMS, quantise
+from cstm.graph.qdq import FORMS, count_quantised, quantise
 from cstm.models.config import CSTMConfig
 from cstm.models.contract import contract
 from cstm.runtime.backends.onnxruntime import OnnxRuntimeSession
@@ -59,17 +58,22 @@ class Quantiser:
             return dict(component_inputs(chain, one))
 
     def write(self, name: str, blocks: Collection[str], form: str, target: Path) -> dict:
-        """Write component `name` with `blocks` in INT8, in a form of `qdq.FORMS`; {"quantised": convolutions}.
+        """Write component `name` with `blocks` in INT8 to `target`, atomically; {"quantised": convolutions}.
 
-        Where there are none: the FP32 model itself, or for TensorRT, whose engines have FP16 around INT8, FP16.
+        form: of `qdq.FORMS`.
         """
-        source, samples = self.models[name], self.component_samples[name]
+        made = self.quantised(name, blocks, form)
+        with atomic_path(target) as temporary:
+            onnx.save(made, temporary)
+        return {"quantised": count_quantised(made.graph)}
+
+    def quantised(self, name: str, blocks: Collection[str], form: str) -> onnx.ModelProto:
+        """Component `name` with `blocks` in INT8. Where there are none: the FP32 model itself, or for TensorRT, whose
+        engines have FP16 around INT8, FP16."""
+        model = onnx.load(self.models[name])
         if blocks:
-            return quantise(source, self.ranges[name], blocks, samples, form, target)
-        if FORMS[form].rest == "fp16":
-            findings = audit({name: self.ranges[name]}, {name: source})
-            convert_to_fp16(source, samples, target, kept_nodes(findings, onnx.load(source).graph))
-        else:
-            with atomic_path(target) as temporary:
-                shutil.copyfile(source, temporary)
-        return {"quantised": 0}
+            return quantise(model, self.ranges[name], blocks, self.component_samples[name], form)
+        if FORMS[form].rest == "fp32":
+            return model
+        findings = audit({name: self.ranges[name]}, {name: self.models[name]})
+        return convert_to_fp16(model, self.component_samples[name], kept_nodes(findings, model.graph))

@@ -21,6 +21,8 @@ from cstm.graph.tensor_range import Range
 from cstm.models.config import CSTMConfig
 from cstm.models.contract import Component, contract
 
+# The code that decides what ranges are: after a change, old ones are measured again.
+DECIDES = ("calibration", "graph", "runtime.preprocess")
 BINS = 2048
 QUANTISED = 128  # magnitudes that a signed 8-bit number tells apart
 FP16_SMALLEST_NORMAL = 2.0**-14
@@ -105,7 +107,7 @@ class MeasureRanges:
     components before it.
 
     models: the FP32 ONNX file of each component. inputs: the chain's, a sample a row. The result is kept in the cache
-    under the hash of models, inputs and method.
+    under the hash of models, inputs, method and the code of `DECIDES`.
     """
 
     def __init__(self, config: CSTMConfig, models: dict[str, Path], inputs: dict, options: CalibrationOptions):
@@ -136,7 +138,7 @@ class MeasureRanges:
 
     def key(self) -> str:
         """A hash of all that decides the result."""
-        made_by = code_fingerprint("calibration", "graph")
+        made_by = code_fingerprint(*DECIDES)
         digest = hashlib.sha256(repr((self.options.method, self.options.percentile, made_by)).encode())
         for name in self.components:
             digest.update(sha256(self.models[name]).encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 
@@ -37,7 +38,8 @@ class CalibrationOptions:
     def __post_init__(self):
         if self.method not in METHODS:
             raise RequestError(f"calibration method {self.method!r}; choose from {', '.join(METHODS)}")
-        if not 50 < self.percentile <= 100 or self.samples < 1 or self.seed < 0:
+        # Written so that NaN, which compares as neither, is refused.
+        if not (50 < self.percentile <= 100 and 1 <= self.samples < math.inf and 0 <= self.seed < math.inf):
             raise RequestError("calibration: percentile must be above 50 and at most 100, samples positive, seed >= 0")
         if self.samples < LEAST and not self.force:
             raise CalibrationError(

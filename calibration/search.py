@@ -7,11 +7,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from cstm.calibration.held_out import Accuracy, HeldOut
+from cstm.calibration.held_out import Accuracy, HeldOut, check_budget
 from cstm.calibration.plan import PrecisionPlan, quantisable
 from cstm.calibration.quantiser import Quantiser
 from cstm.errors import RequestError
-from cstm.models.contract import TEXT_ENCODER, Component, contract
+from cstm.models.contract import TEXT_ENCODER, contract
+from cstm.runtime.backends.open_model import OpenModel
 from cstm.runtime.chain import Chain
 from cstm.runtime.session import Session
 from cstm.runtime.timing import session_medians
@@ -51,7 +52,7 @@ class SearchPlan:
         quantiser: Quantiser,
         held_out: HeldOut,
         backend: str,
-        open_model: Callable[[Component, Path], Session],
+        open_model: OpenModel,
         budget: float,
         folder: Path,
         report: Callable[[Trial], None] = lambda _: None,
@@ -146,5 +147,4 @@ def check_request(backend: str, budget: float) -> None:
     """RequestError when there is no plan to search for."""
     if backend not in FORM:
         raise RequestError(f"no plans for {backend}; choose from {', '.join(FORM)}")
-    if budget < 0:
-        raise RequestError(f"--max-miou-drop {budget}: must not be negative")
+    check_budget(budget)

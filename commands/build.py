@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from cstm.commands.calibration_arguments import add_calibration_arguments, calibration_options
-from cstm.commands.types import finite
+from cstm.commands.types import share
 from cstm.errors import RequestError
 from cstm.export.choices import ATTENTION, BACKENDS, PRECISIONS
 from cstm.models.config import PRESETS
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_calibration_arguments(parser)
     parser.add_argument("--plan", type=Path, metavar="F", help="which blocks are INT8, from cstm plan (default: all)")
     parser.add_argument(
-        "--max-miou-drop", type=finite, metavar="X", help="fail above it (default: FP16 0.001, INT8 0.005)"
+        "--max-miou-drop", type=share, metavar="X", help="fail above it (default: FP16 0.001, INT8 0.005)"
     )
     parser.add_argument("--force", action="store_true", help="redo every step")
 
@@ -49,8 +49,6 @@ def run(arguments: argparse.Namespace) -> int:
     from cstm.export.sources import Source
 
     source = Source(arguments.checkpoint, arguments.preset, arguments.glove, arguments.tokenizer)
-    if arguments.max_miou_drop is not None and arguments.max_miou_drop < 0:
-        raise RequestError(f"--max-miou-drop {arguments.max_miou_drop}: must not be negative")
     if arguments.max_batch < 1:
         raise RequestError(f"--max-batch {arguments.max_batch}: must be 1 or more")
     options = BuildOptions(

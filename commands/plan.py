@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cstm.commands.calibration_arguments import add_calibration_arguments, calibration_options
-from cstm.commands.types import finite
+from cstm.commands.types import positive, share
 from cstm.console import make_console
 from cstm.errors import RequestError
 from cstm.models.contract import contract
@@ -24,10 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of the planner."""
     parser.add_argument("bundle", type=Path, help="a bundle with FP32 models")
     parser.add_argument(
-        "--max-miou-drop", type=finite, default=DEFAULT_DROP, metavar="X", help=f"default: {DEFAULT_DROP}"
+        "--max-miou-drop", type=share, default=DEFAULT_DROP, metavar="X", help=f"default: {DEFAULT_DROP}"
     )
     parser.add_argument("--backend", default=DEFAULT_BACKEND, metavar="B", help=f"default: {DEFAULT_BACKEND}")
-    parser.add_argument("--clips", type=int, default=DEFAULT_CLIPS, metavar="N", help="held-out clips to judge on")
+    parser.add_argument("--clips", type=positive, default=DEFAULT_CLIPS, metavar="N", help="held-out clips to judge on")
     parser.add_argument("--output", type=Path, default=Path("plan.json"), metavar="F", help="default: plan.json")
     parser.add_argument("--plot", type=Path, metavar="F", help="mean IoU against latency, as PNG")
     add_calibration_arguments(parser)
@@ -40,13 +40,12 @@ def run(arguments: argparse.Namespace) -> int:
     from cstm.calibration.plan_table import table
     from cstm.calibration.quantiser import Quantiser
     from cstm.calibration.search import SearchPlan, check_request
-    from cstm.export.open_model import model_opener
+    from cstm.export.open_engine import OpenEngine
+    from cstm.runtime.backends.open_model import OPEN_MODEL
 
     options = calibration_options(arguments)
     check_request(arguments.backend, arguments.max_miou_drop)
     backend(arguments.backend).require()
-    if arguments.clips < 1:
-        raise RequestError(f"--clips {arguments.clips}: must be 1 or more")
     bundle = Bundle(arguments.bundle)
     if not bundle.trained:
         raise RequestError(f"{bundle.path}: random weights have no accuracy to plan for; build INT8 without a plan")
@@ -55,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     with progress("calibrating", options.samples) as bar:
         quantiser = Quantiser(bundle.config, models, bundle.reader, options, bar.to)
         _ = quantiser.ranges
-    open_model = model_opener(arguments.backend)
+    open_model = OPEN_MODEL.get(arguments.backend) or OpenEngine(arguments.backend)
     with progress("trying") as bar, tempfile.TemporaryDirectory() as folder:
         held_out = HeldOut(judged, bundle.config, bundle.reader)
         search = SearchPlan(

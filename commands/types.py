@@ -17,6 +17,14 @@ def positive(text: str) -> int:
     return value
 
 
+def share(text: str) -> float:
+    """A number from 0 to 1."""
+    value = finite(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not from 0 to 1")
+    return value
+
+
 def finite(text: str) -> float:
     """A number; neither NaN nor infinite, with which every comparison would pass or fail alike."""
     try:

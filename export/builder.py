@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from cstm.calibration.accuracy import MaskAccuracy
 from cstm.calibration.audit import Finding, audit, kept_nodes
+from cstm.calibration.held_out import check_budget
 from cstm.calibration.inputs import component_inputs, real_samples
 from cstm.calibration.plan import PrecisionPlan
 from cstm.calibration.quantiser import Quantiser
@@ -42,6 +43,8 @@ from cstm.runtime.text import SentenceReader
 
 SAMPLES = 3
 
+DECIDES = ("models", "kernels", "data", "runtime", "graph", "calibration", "export")  # what a bundle holds
+
 
 @dataclass(frozen=True)
 class BuildOptions:
@@ -63,6 +66,10 @@ class BuildOptions:
     plan: PrecisionPlan | None = None
     max_drop: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.max_drop is not None:
+            check_budget(self.max_drop)
+
 
 class BuildBundle:
     """Configured here, built by calling. Work goes to a hidden folder beside the output, which makes it resumable;
@@ -77,7 +84,7 @@ class BuildBundle:
         self.fingerprint = options.source.fingerprint()
         self.folder = options.output.parent / f".{options.output.name}.work"
         self.steps = Steps(self.folder, options.force)
-        self.code = code_fingerprint("models", "kernels", "data", "runtime", "calibration", "export"), publish.tools()
+        self.code = code_fingerprint(*DECIDES), publish.tools()
         self.rows: list[dict] = []
         self.macs: dict[str, int] = {}
         self.files = [CHECKPOINT, TOKENIZER, GOLDEN]
@@ -214,7 +221,7 @@ class BuildBundle:
         path = self.folder / file
         export_component(session.module, component, path)
         compare = lambda: verify_values(path, component, session, "fp32", vocabulary=self.vocabulary)  # noqa: E731
-        return keep_if_right(path, component, compare) | {"macs": count_macs(path)}
+        return keep_if_right(path, component, compare) | {"macs": count_macs(onnx.load(path))}
 
     @property
     def vocabulary(self) -> int:
@@ -241,7 +248,9 @@ class BuildBundle:
     def _write_fp16(self, name: str, source: str, file: str, keep: list[str]) -> dict:
         component, session, real = self.components[name], self.reference.sessions[name], self.component_samples[name]
         path = self.folder / file
-        convert_to_fp16(self.folder / source, real, path, keep)
+        model = convert_to_fp16(onnx.load(self.folder / source), real, keep)
+        with atomic_path(path) as temporary:
+            onnx.save(model, temporary)
         return keep_if_right(path, component, lambda: verify_values(path, component, session, "fp16", real))
 
     @cached_property

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from cstm.files import atomic_path
 from cstm.graph.slim import OPSET, quiet, slim
 
 # Tiny tensors, or pixels scaled once. CMAM and LGFS normalise in FP32 inside their operators, see kernels/plain.py.
@@ -18,9 +17,9 @@ KEPT_IN_FP32 = ["Div", "Softmax"]
 
 
 def convert_to_fp16(
-    source: str | Path, inputs: dict[str, np.ndarray], target: str | Path, keep: Collection[str] = ()
-) -> None:
-    """Write `source` with FP16 inside to `target`, atomically.
+    model: onnx.ModelProto, inputs: dict[str, np.ndarray], keep: Collection[str] = ()
+) -> onnx.ModelProto:
+    """The same network with FP16 inside.
 
     inputs: real inputs of the component, any batch; operators whose values on them exceed FP16's range with a margin
     stay in FP32. keep: names of nodes that stay in FP32 besides, see `calibration.audit.kept_nodes`.
@@ -28,9 +27,10 @@ def convert_to_fp16(
     from modelopt.onnx.autocast import convert_to_mixed_precision
 
     with tempfile.TemporaryDirectory() as folder, quiet():
-        samples = Path(folder) / "inputs.npz"
+        source, samples = Path(folder) / "model.onnx", Path(folder) / "inputs.npz"  # AutoCast reads files
+        onnx.save(model, source)
         np.savez(samples, **inputs)
-        model = convert_to_mixed_precision(
+        halved = convert_to_mixed_precision(
             str(source),
             "fp16",
             nodes_to_exclude=[f"{re.escape(name)}$" for name in keep],  # matched from the start
@@ -39,7 +39,6 @@ def convert_to_fp16(
             calibration_data=str(samples),
             opset=OPSET,
         )
-    model = slim(model)
-    onnx.checker.check_model(model)
-    with atomic_path(target) as temporary:
-        onnx.save(model, temporary)
+    halved = slim(halved)
+    onnx.checker.check_model(halved)
+    return halved

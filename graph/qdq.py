@@ -24,7 +24,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from cstm.files import atomic_path
+from cstm.errors import RequestError
 from cstm.graph.blocks import convolutions
 from cstm.graph.half import KEPT_IN_FP32
 from cstm.graph.slim import OPSET, quiet
@@ -54,33 +54,29 @@ FORMS = {
 
 
 def quantise(
-    source: str | Path,
+    model: onnx.ModelProto,
     ranges: dict[str, Range],
     blocks: Collection[str],
     inputs: dict[str, np.ndarray],
     form: str,
-    target: str | Path,
-) -> dict:
-    """Write `source` with the convolutions of `blocks` in INT8 to `target`, atomically; {"quantised": convolutions}.
+) -> onnx.ModelProto:
+    """The same network with the convolutions of `blocks` in INT8.
 
     ranges: of its tensors. inputs: real inputs of batch 1, that ModelOpt runs the model on. The convolution that makes
     the mask logits, the products with the language plan, softmaxes and norms stay as they are, and so do convolutions
-    from and to fewer than 16 channels, which ModelOpt leaves out. form: of FORMS.
+    from and to fewer than 16 channels, which ModelOpt leaves out. form: of FORMS. RequestError
+    when there is nothing to quantise.
     """
-    model = onnx.load(source)
-    kept = _kept(model.graph, blocks)
-    chosen = [node for nodes in convolutions(model.graph).values() for node in nodes if node.name not in kept]
-    if not chosen:
-        raise ValueError(f"{source}: none of {sorted(blocks)} holds a convolution to quantise")
-    placed = _place(Path(source), ranges, kept, inputs, FORMS[form])
+    there, kept = convolutions(model.graph), _kept(model.graph, blocks)
+    if all(node.name in kept for nodes in there.values() for node in nodes):
+        raise RequestError(f"none of {sorted(blocks)} holds a convolution to quantise; there are {', '.join(there)}")
+    placed = _place(model, ranges, kept, inputs, FORMS[form])
     if FORMS[form].unsigned:
         store_unsigned(placed, ranges)
     store_weights(placed)
     drop_unused(placed)
     onnx.checker.check_model(placed)
-    with atomic_path(target) as temporary:
-        onnx.save(placed, temporary)
-    return {"quantised": count_quantised(placed.graph)}
+    return placed
 
 
 def count_quantised(graph: onnx.GraphProto) -> int:
@@ -100,25 +96,26 @@ class _OneSample:
 
     def __init__(self, inputs: dict[str, np.ndarray]):
         self.inputs = inputs
-        self.rewind()
+        self.remaining = iter([inputs])
 
-    def get_next(self):
+    def get_next(self) -> dict[str, np.ndarray] | None:
         return next(self.remaining, None)
 
-    def get_first(self):
+    def get_first(self) -> dict[str, np.ndarray]:
         return self.inputs
 
-    def rewind(self):
+    def rewind(self) -> None:
         self.remaining = iter([self.inputs])
 
 
-def _place(source: Path, ranges: dict[str, Range], kept: set[str], inputs, form: Form) -> onnx.ModelProto:
+def _place(
+    model: onnx.ModelProto, ranges: dict[str, Range], kept: set[str], inputs: dict[str, np.ndarray], form: Form
+) -> onnx.ModelProto:
     from modelopt.onnx.quantization import quantize
 
-    model = onnx.load(source)
     others = {node.op_type for node in model.graph.node} - {"Conv"}
     with tempfile.TemporaryDirectory() as name, quiet():
-        folder = Path(name)  # ModelOpt writes beside its input
+        folder = Path(name)  # ModelOpt reads files, and writes beside them
         onnx.save(model, folder / "model.onnx")
         (folder / "scales").write_text(_scales(ranges), encoding="utf-8")
         quantize(

@@ -1,5 +1,7 @@
 """What a precision costs: figures of hand-made masks, and the check that ends a build."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,9 @@ from cstm.calibration.accuracy import MaskAccuracy
 from cstm.calibration.held_out import HELD_OUT_SEED, Accuracy, HeldOut, compare
 from cstm.calibration.plan import PrecisionPlan
 from cstm.calibration.samples import CalibrationOptions
-from cstm.errors import ParityError
+from cstm.errors import ParityError, RequestError
+from cstm.export.builder import BuildOptions
+from cstm.export.sources import Source
 from cstm.models.contract import CLIP, MASK_LOGITS, contract
 from cstm.runtime.backends.onnxruntime import OnnxRuntimeSession
 from cstm.runtime.chain import Chain
@@ -116,6 +120,15 @@ def test_the_budget_is_the_precisions_own_or_the_one_given(quantiser, monkeypatc
         else:
             rows = check(quantiser, "trained", max_drop, plan, precision)
             assert [(row["precision"], row["drop"]) for row in rows] == [("fp32", 0), (precision, drop)]
+
+
+@pytest.mark.parametrize("budget", [np.nan, np.inf, -0.001, 1.5])
+def test_a_budget_that_is_no_share_is_refused_before_anything_is_measured(budget, quantiser, monkeypatch):
+    monkeypatch.setattr(accuracy_module, "HeldOut", lambda *_: pytest.fail("measured"))
+    with pytest.raises(RequestError, match="must be from 0 to 1"):
+        check(quantiser, "trained", budget)
+    with pytest.raises(RequestError, match="must be from 0 to 1"):
+        BuildOptions(Source(), Path("out"), max_drop=budget)
 
 
 def test_an_untrained_network_has_nothing_to_lose(quantiser, monkeypatch):

@@ -50,8 +50,8 @@ def spread(largest, small=0.0):
 RANGES = {"net": {"x": spread(2), "a": spread(6e2), "b": spread(6e2), "c": spread(1.8e5), "d": spread(1.8e5)}}
 
 
-def run(path, x):
-    return ReferenceEvaluator(onnx.load(path)).run(None, {"x": x})[0]
+def run(model, x):
+    return ReferenceEvaluator(model).run(None, {"x": x})[0]
 
 
 def test_an_overflow_is_named_with_its_node_and_reason(tmp_path):
@@ -94,12 +94,12 @@ def test_kept_nodes_save_what_fp16_alone_would_lose(tmp_path):
     large = np.random.default_rng(0).uniform(1, 2, (2, 4, 8, 8)).astype(np.float32)
     keep = kept_nodes(audit(RANGES, {"net": path}), onnx.load(path).graph)
     assert keep == ["second", "wide", "third"]
-    convert_to_fp16(path, small, tmp_path / "alone.onnx")
-    convert_to_fp16(path, small, tmp_path / "kept.onnx", keep)
-    expected = run(path, large)
+    model = onnx.load(path)
+    alone, kept = convert_to_fp16(model, small), convert_to_fp16(model, small, keep)
+    expected = run(model, large)
     with np.errstate(over="ignore"):
-        assert np.isinf(run(tmp_path / "alone.onnx", large)).any()
-    np.testing.assert_allclose(run(tmp_path / "kept.onnx", large), expected, rtol=1e-2)
+        assert np.isinf(run(alone, large)).any()
+    np.testing.assert_allclose(run(kept, large), expected, rtol=1e-2)
 
 
 @pytest.fixture(scope="module")

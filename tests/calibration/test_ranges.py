@@ -158,6 +158,16 @@ def test_ranges_are_measured_once_for_the_same_models_samples_and_method(quantis
     for change in changes:
         with pytest.raises(OpenedError):
             measure(**change)
+    monkeypatch.setattr(ranges_module, "code_fingerprint", lambda *places: f"other {places}")
+    with pytest.raises(OpenedError):
+        measure()
+
+
+def test_the_code_that_decides_is_that_of_statistics_graphs_and_preprocessing(quantiser, monkeypatch):
+    asked = []
+    monkeypatch.setattr(ranges_module, "code_fingerprint", lambda *places: asked.extend(places) or "")
+    MeasureRanges(quantiser.config, quantiser.models, quantiser.inputs, quantiser.options).key()
+    assert {"calibration", "graph", "runtime.preprocess"} <= set(asked)
 
 
 def test_ranges_that_cannot_be_kept_are_measured_all_the_same(measure, tmp_path):

@@ -1,6 +1,7 @@
 """Calibration samples: drawn by a seed, and refused where they could only mislead."""
 
 import argparse
+import math
 
 import numpy as np
 import pytest
@@ -45,6 +46,13 @@ def test_too_few_samples_are_refused_unless_forced():
 def test_options_without_a_meaning_are_refused(options, said):
     with pytest.raises(RequestError, match=said):
         CalibrationOptions(**options)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", ["percentile", "samples", "seed"])
+def test_figures_without_an_end_are_refused(name, bad):
+    with pytest.raises(RequestError, match="percentile must be"):
+        CalibrationOptions(**{name: bad, "force": True})
 
 
 def test_the_command_line_gives_every_option():

@@ -1,6 +1,7 @@
 """The search for a plan, on a network whose blocks have known costs and savings."""
 
 import json
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -8,11 +9,13 @@ import pytest
 from cstm.calibration import search as search_module
 from cstm.calibration.held_out import Accuracy
 from cstm.calibration.samples import CalibrationOptions
-from cstm.calibration.search import SearchPlan
+from cstm.calibration.search import FORM, SearchPlan
 from cstm.errors import RequestError
 from cstm.models.config import CSTMConfig
 from cstm.models.contract import TEXT_ENCODER, contract
 from cstm.runtime import timing
+from cstm.runtime.backends.open_model import OPEN_MODEL
+from cstm.runtime.backends.tensorrt import PACKAGES
 from cstm.runtime.timing import session_medians
 
 CONFIG = CSTMConfig.from_preset("tiny", size=64)
@@ -140,8 +143,13 @@ def test_the_plan_says_where_it_comes_from(network):
 def test_requests_that_cannot_be_met_are_refused(network):
     with pytest.raises(RequestError, match="no plans for torch; choose from openvino, onnxruntime, tensorrt"):
         network({}, backend="torch")
-    with pytest.raises(RequestError, match=r"--max-miou-drop -0\.1: must not be negative"):
-        network({}, budget=-0.1)
+    for budget in (-0.1, 1.1, math.nan, math.inf):
+        with pytest.raises(RequestError, match=rf"the allowed drop of mean IoU is {budget}: it must be from 0 to 1"):
+            network({}, budget=budget)
+
+
+def test_there_is_a_way_to_open_models_for_every_backend_that_plans_are_for():
+    assert set(FORM) == {*OPEN_MODEL, *PACKAGES}
 
 
 def test_every_model_is_written_in_the_backends_form(network, monkeypatch):

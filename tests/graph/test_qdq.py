@@ -11,7 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from cstm.calibration.inputs import component_inputs
 from cstm.calibration.samples import CalibrationOptions, calibration_inputs
-from cstm.graph.qdq import FORMS, SMALLEST_LIMIT, affine, quantise
+from cstm.errors import RequestError
+from cstm.graph.qdq import FORMS, SMALLEST_LIMIT, affine, count_quantised, quantise
 from cstm.graph.slim import OPSET
 from cstm.graph.tensor_range import Range
 from cstm.models.contract import Component, TensorSpec, contract
@@ -157,7 +158,7 @@ def test_it_is_smaller_and_keeps_its_declaration(made):
 
 
 def test_blocks_without_a_convolution_to_quantise_are_refused(quantiser, tmp_path):
-    with pytest.raises(ValueError, match=r"none of \['stage_9'\] holds a convolution"):
+    with pytest.raises(RequestError, match=r"none of \['stage_9'\] holds a .*; there are step_4, "):
         quantiser.write("decoder", ("stage_9",), "cpu", tmp_path / "decoder.onnx")
     assert not list(tmp_path.iterdir())
 
@@ -203,9 +204,9 @@ def test_a_dead_activation_and_a_dead_channel_do_no_harm(form, tmp_path):
     inputs = {"x": np.random.default_rng(1).normal(0, 1, (1, 16, 8, 8)).astype(np.float32)}
     ranges = {"x": Range(-4, 4, 4, 0, 1024), "dead": Range(0, 0, 0, 0, 1024)}
     component = Component("g", (TensorSpec("x", (16, 8, 8)),), (TensorSpec("y", (32, 8, 8)),))
-    assert quantise(tmp_path / "fp32.onnx", ranges, ["step_1", "step_2"], inputs, form, tmp_path / "int8.onnx") == {
-        "quantised": 2
-    }
+    made = quantise(model, ranges, ["step_1", "step_2"], inputs, form)
+    assert count_quantised(made.graph) == 2
+    onnx.save(made, tmp_path / "int8.onnx")
     with OnnxRuntimeSession(component, tmp_path / "int8.onnx") as ours:
         actual = ours.run(inputs)["y"]
     with OnnxRuntimeSession(component, tmp_path / "fp32.onnx") as theirs:
