@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+import cstm.kernels.functions  # noqa: F401 (ModelOpt asks TensorRT what operators are that onnx does not know)
 from cstm.graph.slim import OPSET, quiet, slim
 
 # Tiny tensors, or pixels scaled once. CMAM and LGFS normalise in FP32 inside their operators, see kernels/plain.py.

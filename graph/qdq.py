@@ -24,6 +24,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+import cstm.kernels.functions  # noqa: F401 (ModelOpt asks TensorRT what operators are that onnx does not know)
 from cstm.errors import RequestError
 from cstm.graph.blocks import convolutions
 from cstm.graph.half import KEPT_IN_FP32

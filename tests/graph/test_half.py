@@ -1,5 +1,7 @@
 """FP16 models: FP16 inside, the contract outside, finite and close on real inputs."""
 
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
@@ -40,6 +42,14 @@ def test_the_work_is_in_fp16(chains):
         types = Counter(w.data_type for w in model.graph.initializer if len(w.dims) >= 2)
         assert types[onnx.TensorProto.FLOAT16] > 0, name
         assert types[onnx.TensorProto.FLOAT] == 0, name
+
+
+@pytest.mark.parametrize("module", ["half", "qdq"])
+def test_our_operators_are_known_wherever_modelopt_is_called(module):
+    """Else, in a process that has not exported before (`cstm plan`), ModelOpt asks TensorRT, which is not there."""
+    code = f"import cstm.graph.{module}, onnx; print([onnx.defs.has(n, 'cstm') for n in ('Modulate', 'Select')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd="/", check=True)
+    assert done.stdout.strip() == "[True, True]"
 
 
 def test_the_two_models_differ(chains):
