@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -56,19 +56,17 @@ class HeldOut:
         self.truths = np.concatenate([masks(s.mask[None].astype(np.float32), size, "probability") for s in samples])
         self.reference: np.ndarray | None = None
 
-    def masks(self, chain: Chain, report: Callable[[int], None] | None = None) -> np.ndarray:
+    def masks(self, chain: Chain) -> np.ndarray:
         """The chain's masks, bool [n,R,R]."""
         found = []
-        for number, inputs in enumerate(self._single()):
+        for inputs in self._single():
             likely = probabilities(chain(inputs))
             found.append(masks(likely, likely.shape[1:], self.config.mask_rule))
-            if report:
-                report(number + 1)
         return np.concatenate(found)
 
-    def measure(self, chain: Chain, report: Callable[[int], None] | None = None) -> Accuracy:
+    def measure(self, chain: Chain) -> Accuracy:
         """The accuracy of a chain, compared with that of the first one measured."""
-        found = self.masks(chain, report)
+        found = self.masks(chain)
         if self.reference is None:
             self.reference = found
         return compare(found, self.reference, self.truths)

@@ -15,14 +15,7 @@ def draw(plan: dict, path: Path) -> None:
     trials, chosen = origin["trials"], origin["chosen"]
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    groups = {
-        trials[0]["label"].upper(): [t for t in trials if not t["int8"]],
-        "one block": [t for t in trials if sum(map(len, t["int8"].values())) == 1],
-        "one component": [t for t in trials if len(t["int8"]) == 1 and t["label"] in t["int8"]],
-    }
-    taken = [t for group in groups.values() for t in group]
-    groups["search"] = [t for t in trials if t not in taken]
-    for (name, group), marker in zip(groups.items(), "sov^", strict=True):
+    for (name, group), marker in zip(_groups(trials).items(), "sov^", strict=True):
         axes.scatter([t["ms"] for t in group], [100 * t["mean_iou"] for t in group], marker=marker, label=name, s=26)
     front = _front(trials)
     axes.plot([t["ms"] for t in front], [100 * t["mean_iou"] for t in front], color="0.6", lw=1, zorder=0)
@@ -33,6 +26,17 @@ def draw(plan: dict, path: Path) -> None:
     axes.legend(frameon=False, fontsize=8)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=130, format="png")
+
+
+def _groups(trials: list[dict]) -> dict[str, list[dict]]:
+    """The trials by what they tried, under the legend's names; each is in one group."""
+    names = (trials[0]["label"].upper(), "one block", "one component", "search")
+    groups: dict[str, list[dict]] = {name: [] for name in names}
+    for trial in trials:
+        blocks = sum(map(len, trial["int8"].values()))
+        whole = trial["label"] in trial["int8"]
+        groups[names[blocks if blocks < 2 else 2 if whole else 3]].append(trial)
+    return groups
 
 
 def _front(trials: list[dict]) -> list[dict]:

@@ -86,6 +86,25 @@ def test_a_sum_inside_a_mean_is_found(tmp_path):
     assert found.node == "mean" and "sum reaches 1.5e+05" in found.reason
 
 
+@pytest.mark.parametrize(
+    ("operator", "read", "made", "found"),
+    [
+        ("ReduceL2", 1, 300, "sum of squares reaches 9.0e+04"),
+        ("ReduceL2", 300, 100, None),
+        ("LayerNormalization", 300, 2, "square of the input reaches 9.0e+04"),
+        ("LayerNormalization", 100, 300, None),
+        ("GlobalAveragePool", 1e4, 200, "sum reaches 5.1e+04"),
+        ("GlobalAveragePool", 1e4, 100, None),
+        ("Softmax", 300, 300, None),
+    ],
+)
+def test_what_an_operator_passes_through_is_found(operator, read, made, found):
+    graph = helper.make_graph([helper.make_node(operator, ["x"], ["y"], "node")], "g", [], [])
+    ranges = {"x": spread(read), "y": Range(0, made, made, 0, 1)}
+    reasons = [finding.reason for finding in audit_module._findings("c", ranges, graph)]
+    assert reasons == ([] if found is None else [f"{found}, FP16 ends at 65504"])
+
+
 def test_kept_nodes_save_what_fp16_alone_would_lose(tmp_path):
     """AutoCast sees small inputs alone here, so that it has nothing to protect by itself. Run by ONNX's reference: ONNX
     Runtime's CPU drops the casts between FP16 operators that it computes in FP32, and so never overflows."""
@@ -140,7 +159,11 @@ def test_the_table_and_the_plot_show_the_findings(tmp_path):
     console = make_console()
     with console.capture() as captured:
         console.print(table(ranges, findings))
-    assert "second" not in captured.get() and "1.8e+05" in captured.get()
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in captured.get().splitlines()]
+    assert ["net", "all 5", "1.8e+05", "0.36", "0.0", "2"] in rows
+    assert [row[:5] for row in rows if row[:1] == ["net"]][1:] == [
+        ["net", tensor, "1.8e+05", "0.36", "0.0"] for tensor in ("c", "d")
+    ]
     draw(ranges, findings, tmp_path / "ranges.png")
     assert (tmp_path / "ranges.png").read_bytes()[:4] == b"\x89PNG"
     assert (tmp_path / "ranges.png").stat().st_size > 5000

@@ -6,6 +6,8 @@ from cstm.models.contract import chain_inputs
 from cstm.runtime.backends import backend
 from cstm.runtime.bundle import Bundle
 from cstm.runtime.chain import Chain
+from cstm.runtime.preprocess import clip_windows
+from cstm.runtime.video import open_video
 
 
 def test_real_frames_and_sentences_through_the_components_before(bundle_path):
@@ -17,6 +19,10 @@ def test_real_frames_and_sentences_through_the_components_before(bundle_path):
     assert np.array_equal(samples["token_ids"][0], samples["token_ids"][2]), "sentences take turns"
     assert not np.array_equal(samples["token_ids"][0], samples["token_ids"][1])
     assert not np.array_equal(samples["frame"][0], samples["frame"][1]), "frames are spread over the video"
+    with open_video(DEMO_VIDEO) as video:
+        windows = list(clip_windows(video, bundle.config.size, bundle.config.frames, every=10))
+    for place, index in ((0, 0), (-1, -1)):
+        np.testing.assert_array_equal(samples["clip"][place], windows[index][2])
     with Chain(bundle.config, backend("onnxruntime").open(bundle, "fp32")) as chain:
         inputs = dict(component_inputs(chain, samples))
         assert list(inputs) == list(chain.components)

@@ -8,7 +8,7 @@ from onnx import numpy_helper
 
 from cstm.calibration import ranges as ranges_module
 from cstm.calibration.inputs import component_inputs
-from cstm.calibration.ranges import BINS, MeasureRanges, Statistics
+from cstm.calibration.ranges import BINS, QUANTISED, MeasureRanges, Statistics
 from cstm.calibration.samples import CalibrationOptions
 from cstm.errors import CalibrationError
 from cstm.models.contract import CLIP
@@ -39,6 +39,12 @@ def test_extremes_and_counts_are_those_of_all_chunks_together():
     assert (found.low, found.high, found.limit) == (values.min(), values.max(), np.abs(values).max())
     assert found.size == CHUNKS[0].size and statistics.counts.sum() == values.size
     assert found.small == np.mean(np.abs(values) < 2.0**-14)
+
+
+def test_the_small_are_a_share_of_the_non_zero_values_of_all_chunks():
+    statistics = seen([0, 1e-6, -1e-6, 2.0**-14, 3], [0, 0, -1, 2, 1e-7])
+    assert statistics.range(by("max")).small == 3 / 7, "the smallest normal number is not below itself"
+    assert seen([0, 1]).range(by("max")).small == 0
 
 
 @pytest.mark.parametrize("percentile", [60.0, 99.0, 99.9, 100.0])
@@ -73,6 +79,25 @@ def test_entropy_cuts_a_lone_outlier_and_max_does_not():
     statistics = seen(np.append(values, 100 * np.abs(values).max()))
     assert statistics.range(by("max")).limit > 400
     assert 2 < statistics.range(by("entropy")).limit < 40
+
+
+@pytest.mark.parametrize("draw", ["normal", "laplace", "standard_cauchy", "exponential"])
+def test_entropy_cuts_where_a_plain_search_does(draw):
+    """The same search written out, a bin and a level at a time, as Migacz's slides have it."""
+    statistics = seen(np.clip(getattr(np.random.default_rng(2), draw)(size=5000), -200, 200))
+    counts = statistics.counts.astype(float)
+    counts[0] = counts[1]
+    costs = {}
+    for cut in range(QUANTISED, BINS + 1, 8):
+        real = [*counts[: cut - 1], counts[cut - 1 :].sum()]
+        spread = np.zeros(cut)
+        for level in range(QUANTISED):
+            first, end = (-(-cut * edge // QUANTISED) for edge in (level, level + 1))
+            bins = [b for b in range(first, end) if counts[b]]
+            spread[bins] = sum(counts[b] for b in bins) / max(len(bins), 1)
+        shares = zip(np.divide(real, sum(real)), spread / spread.sum(), strict=True)
+        costs[cut] = sum(p * np.log(p / max(q, 1e-12)) for p, q in shares if p)
+    assert statistics.range(by("entropy")).limit == pytest.approx(min(costs, key=costs.get) * statistics.width)
 
 
 def test_entropy_keeps_a_uniform_distribution():

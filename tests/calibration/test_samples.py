@@ -2,10 +2,12 @@
 
 import argparse
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from cstm.calibration import samples as samples_module
 from cstm.calibration.samples import CalibrationOptions, check_inputs, draw_samples
 from cstm.commands.calibration_arguments import add_calibration_arguments, calibration_options
 from cstm.errors import CalibrationError, ContractError, RequestError
@@ -99,6 +101,23 @@ def test_samples_of_a_folder_are_of_different_clips_where_there_are_enough(folde
 def test_a_folder_with_too_few_samples_is_refused(folder):
     with pytest.raises(CalibrationError, match=r"a2d: \d+ samples in split train; 40 are wanted"):
         draw_samples(CalibrationOptions(data=str(folder), samples=40), CONFIG)
+
+
+def test_as_many_samples_as_show_ranges_are_enough(monkeypatch):
+    """More are taken where there are more; fewer than 32 are refused, whatever is wanted."""
+
+    def dataset(count):
+        references = [SimpleNamespace(video=str(number)) for number in range(count)]
+        return lambda *_: SimpleNamespace(references=references, load=lambda reference: reference.video)
+
+    for count, enough in ((31, False), (32, True), (35, True), (50, True)):
+        monkeypatch.setattr(samples_module, "open_dataset", dataset(count))
+        options = CalibrationOptions(data="a2d", samples=40)
+        if enough:
+            assert len(set(draw_samples(options, CONFIG))) == min(count, 40)
+        else:
+            with pytest.raises(CalibrationError, match="a2d: 31 samples in split train; 40 are wanted"):
+                draw_samples(options, CONFIG)
 
 
 def one_colour(inputs):

@@ -11,7 +11,7 @@ from rich.console import Console
 from cstm.calibration import search as search_module
 from cstm.calibration.held_out import Accuracy
 from cstm.calibration.plan import PrecisionPlan
-from cstm.calibration.plan_plot import _front, draw
+from cstm.calibration.plan_plot import _front, _groups, draw
 from cstm.calibration.plan_table import table
 from cstm.calibration.quantiser import MeasureRanges
 from cstm.commands.main import main
@@ -42,6 +42,18 @@ def test_the_table_has_a_row_for_each_trial_with_its_speed_against_fp32():
         *("decoder head", "61.80", "+0.20", "-0.80 to +1.20", "97.0", "16.0", "1.25")
     ]
     assert sum("97.0" in line for line in lines) == len(TRIALS)
+    assert sum("+7.00" in line for line in lines) == 1
+
+
+def test_each_trial_is_drawn_once_under_what_it_tried():
+    more = [trial("2 blocks", {"decoder": ["head"], "spatial_encoder": ["stage_1"]}, 14.0, 0.615)]
+    groups = {name: [t["label"] for t in group] for name, group in _groups(TRIALS + more).items()}
+    assert groups == {
+        "FP32": ["fp32"],
+        "one block": ["decoder head", "decoder step_1", "1 blocks"],
+        "one component": ["decoder"],
+        "search": ["2 blocks"],
+    }
 
 
 def test_the_front_holds_what_nothing_beats():
