@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from cstm.calibration.held_out import HELD_OUT_SEED, Accuracy, HeldOut, check_budget
+from cstm.calibration.plan import PrecisionPlan
+from cstm.calibration.quantiser import Quantiser
 from cstm.calibration.samples import CalibrationOptions
 from cstm.calibration.worst_block import worst_block
 from cstm.errors import ParityError
@@ -13,10 +16,13 @@ from cstm.models.config import RANDOM_WEIGHTS, CSTMConfig
 from cstm.models.contract import contract
 from cstm.runtime.backends.onnxruntime import OnnxRuntimeSession
 from cstm.runtime.chain import Chain
+from cstm.runtime.session import Session
 from cstm.runtime.text import SentenceReader
 
 BUDGETS = {"fp32": 0.0, "fp16": 0.001, "int8": 0.005}
 SAMPLES, SAMPLES_UNTRAINED = 192, 8
+
+Int8 = Callable[[], tuple[Quantiser, PrecisionPlan]]
 
 
 class MaskAccuracy:
@@ -32,7 +38,9 @@ class MaskAccuracy:
         self.options = CalibrationOptions(data=data, samples=count, seed=HELD_OUT_SEED, force=True)
         self.config, self.reader = config, reader
 
-    def __call__(self, models: dict[str, dict[str, Path]], max_drop: float | None, int8) -> list[dict]:
+    def __call__(
+        self, models: dict[str, dict[str, Path]], max_drop: float | None, int8: Int8
+    ) -> list[dict[str, str | float]]:
         """Rows {precision, backend, mean_iou, drop, ...}, FP32 first. ParityError, naming what costs most, when a
         precision's drop exceeds `max_drop` (None: its own budget). RequestError when that is no share.
 
@@ -44,7 +52,9 @@ class MaskAccuracy:
         held_out = HeldOut(self.options, self.config, self.reader)
         rows = []
         for precision, files in models.items():
-            sessions = {n: OnnxRuntimeSession(c, files[n]) for n, c in contract(self.config).items()}
+            sessions: dict[str, Session] = {
+                n: OnnxRuntimeSession(c, files[n]) for n, c in contract(self.config).items()
+            }
             with Chain(self.config, sessions) as chain:
                 accuracy = held_out.measure(chain)
             rows.append({"precision": precision, "backend": "onnxruntime"} | accuracy.to_dict())
@@ -53,7 +63,7 @@ class MaskAccuracy:
                 self._refuse(precision, accuracy, budget, held_out, int8)
         return rows
 
-    def _refuse(self, precision: str, accuracy: Accuracy, budget: float, held_out: HeldOut, int8) -> None:
+    def _refuse(self, precision: str, accuracy: Accuracy, budget: float, held_out: HeldOut, int8: Int8) -> None:
         cost, clips = accuracy.drop, accuracy.samples
         text = f"{precision} costs {cost:.4f} mean IoU on {clips} held-out clips, allowed is {budget}"
         if precision != "int8":

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cstm.calibration.audit import FP16_LARGEST, MARGIN, Finding
 from cstm.calibration.ranges import FP16_SMALLEST_NORMAL, Ranges
 from cstm.files import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 FLOOR, CEILING = 2.0**-20, 2.0**24  # of the plot
 COLOURS = ("#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -24,15 +28,17 @@ def draw(ranges: Ranges, findings: list[Finding], path: Path) -> None:
     axes = figure.subplots()
     _draw_limits(axes)
     found = {(finding.component, finding.tensor): finding.largest for finding in findings}
-    start, middles, marks = 0, [], []
+    start = 0
+    middles: list[float] = []
+    marks: list[tuple[int, float, float]] = []
     for index, (name, tensors) in enumerate(ranges.items()):
         heights = np.clip([r.largest for r in tensors.values()], FLOOR, CEILING)
-        places = np.arange(start, start + len(heights))
+        places = range(start, start + len(heights))
         axes.plot(places, heights, ".", color=COLOURS[index % len(COLOURS)], markersize=5)
         marks += [
             (p, h, found[name, t]) for p, h, t in zip(places, heights, tensors, strict=True) if (name, t) in found
         ]
-        middles.append(places.mean())
+        middles.append(start + (len(heights) - 1) / 2)
         start += len(heights)
     _draw_findings(axes, marks)
     axes.set(xlim=(-5, start + 5), ylim=(FLOOR / 2, CEILING * 2), ylabel="largest magnitude")
@@ -48,7 +54,7 @@ def draw(ranges: Ranges, findings: list[Finding], path: Path) -> None:
         figure.savefig(temporary, dpi=110, format="png")
 
 
-def _draw_limits(axes) -> None:
+def _draw_limits(axes: Axes) -> None:
     axes.set_yscale("log", base=2)
     axes.axhspan(FP16_LARGEST / MARGIN, CEILING * 2, color=ALARM, alpha=0.08, linewidth=0)
     axes.axhspan(FLOOR / 2, FP16_SMALLEST_NORMAL, color="#666666", alpha=0.08, linewidth=0)
@@ -57,7 +63,7 @@ def _draw_limits(axes) -> None:
         axes.text(0, height * 1.2, label, fontsize=9, color="#222222", va="bottom")
 
 
-def _draw_findings(axes, marks: list[tuple[int, float, float]]) -> None:
+def _draw_findings(axes: Axes, marks: list[tuple[int, float, float]]) -> None:
     """marks: place, the activation's own height, and the finding's magnitude; one beyond the plot points out of it."""
     inside, beyond = ([m for m in marks if (m[2] > CEILING) == off] for off in (False, True))
     for shown, marker, label in ((inside, "o", "kept in FP32"), (beyond, "^", "kept in FP32, beyond this plot")):
@@ -65,7 +71,7 @@ def _draw_findings(axes, marks: list[tuple[int, float, float]]) -> None:
             places, own, largest = np.array(shown).T
             largest = np.clip(largest, FLOOR, CEILING)
             axes.vlines(places, own, largest, color=ALARM, linewidth=0.8)
-            look = {"linestyle": "", "markersize": 8, "markerfacecolor": "none", "color": ALARM}
-            axes.plot(places, largest, marker=marker, label=f"{label}: {len(shown)}", **look)
+            (points,) = axes.plot(places, largest, marker, label=f"{label}: {len(shown)}", color=ALARM, markersize=8)
+            points.set_markerfacecolor("none")
     if marks:
         axes.legend(frameon=False, loc="lower right")

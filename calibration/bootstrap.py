@@ -16,5 +16,11 @@ def drawn_counts(groups: int, seed: int = 0) -> np.ndarray:
 def interval(resampled: np.ndarray) -> list[float] | None:
     """[low, high] of a figure's values over the resamples; those that are no numbers are left out, None without any."""
     values = resampled[~np.isnan(resampled)]
+    return list(bounds(values)) if values.size else None
+
+
+def bounds(values: np.ndarray) -> tuple[float, float]:
+    """(low, high) of numbers, at least one, between which the middle CONFIDENCE % of them are."""
     tail = (100 - CONFIDENCE) / 2
-    return np.percentile(values, [tail, 100 - tail]).tolist() if values.size else None
+    low, high = np.percentile(values, [tail, 100 - tail])
+    return float(low), float(high)

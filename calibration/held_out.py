@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from cstm.calibration.bootstrap import drawn_counts, interval
+from cstm.calibration.bootstrap import bounds, drawn_counts
 from cstm.calibration.samples import CalibrationOptions, draw_samples, stack_inputs
 from cstm.errors import RequestError
 from cstm.models.config import CSTMConfig
@@ -80,7 +80,13 @@ def compare(found: np.ndarray, reference: np.ndarray, truths: np.ndarray) -> Acc
     """Masks against FP32's and against the truth, bool [n,R,R] each."""
     ours, theirs, agreement = mask_iou(found, truths), mask_iou(reference, truths), mask_iou(found, reference)
     drops = theirs - ours
-    low, high = interval(drawn_counts(len(drops)) @ drops / len(drops))
+    low, high = bounds(drawn_counts(len(drops)) @ drops / len(drops))
     return Accuracy(
-        *map(float, (ours.mean(), drops.mean(), low, high, agreement.mean(), agreement.min())), samples=len(drops)
+        mean_iou=float(ours.mean()),
+        drop=float(drops.mean()),
+        drop_low=low,
+        drop_high=high,
+        agreement=float(agreement.mean()),
+        lowest=float(agreement.min()),
+        samples=len(drops),
     )

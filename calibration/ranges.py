@@ -32,7 +32,7 @@ SMALLEST_WIDTH = 2.0**-126  # whose inverse FP32 holds
 class Statistics:
     """What has been seen of one tensor: extremes, and a histogram of magnitudes whose bins widen as needed."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.low, self.high = np.inf, -np.inf
         self.counts, self.width = np.zeros(BINS, np.int64), 0.0
         self.small = self.nonzero = self.size = 0
@@ -110,7 +110,9 @@ class MeasureRanges:
     under the hash of models, inputs, method and the code of `DECIDES`.
     """
 
-    def __init__(self, config: CSTMConfig, models: dict[str, Path], inputs: dict, options: CalibrationOptions):
+    def __init__(
+        self, config: CSTMConfig, models: dict[str, Path], inputs: dict[str, np.ndarray], options: CalibrationOptions
+    ):
         self.components = contract(config)
         self.models, self.inputs, self.options = models, inputs, options
 

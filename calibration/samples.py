@@ -35,7 +35,7 @@ class CalibrationOptions:
     percentile: float = 99.999
     force: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise RequestError(f"calibration method {self.method!r}; choose from {', '.join(METHODS)}")
         # Written so that NaN, which compares as neither, is refused.

@@ -83,8 +83,10 @@ class SearchPlan:
             best = self._within_budget(chosen, alone, nothing)
         return PrecisionPlan(best.choice, self._origin(best))
 
-    def _within_budget(self, chosen: list[tuple[str, str]], alone: dict, nothing: Trial) -> Trial:
-        def price(key) -> float:
+    def _within_budget(
+        self, chosen: list[tuple[str, str]], alone: dict[tuple[str, str], Trial], nothing: Trial
+    ) -> Trial:
+        def price(key: tuple[str, str]) -> float:
             trial = alone[key]
             saved = max(nothing.milliseconds - trial.milliseconds, 1e-3 * nothing.milliseconds)
             return trial.accuracy.drop / saved

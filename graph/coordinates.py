@@ -23,22 +23,17 @@ def fold_constant_channels(model: onnx.ModelProto) -> onnx.ModelProto:
         if parts is None or not isinstance(conv.inputs[1], gs.Constant):
             continue
         tensor, constants, sides = parts
-        weight, start = conv.inputs[1].values, 0
-        kept, term = None, 0.0
-        for part in conv.inputs[0].inputs[0].inputs:
-            count = constants[part.name].shape[1] if part.name in constants else tensor.shape[1]
-            share = weight[:, start : start + count]
-            if part.name in constants:
-                term = term + _convolve(constants[part.name], share, sides, conv.attrs)
-            else:
-                kept = share
-            start += count
-        _replace(graph, conv, tensor, kept, term.astype(weight.dtype))
+        weight, names = conv.inputs[1].values, [part.name for part in conv.inputs[0].inputs[0].inputs]
+        widths = [constants[name].shape[1] if name in constants else tensor.shape[1] for name in names]
+        shares = list(zip(names, np.split(weight, np.cumsum(widths)[:-1], axis=1), strict=True))
+        terms = [_convolve(constants[n], share, sides, conv.attrs) for n, share in shares if n in constants]
+        (kept,) = (share for name, share in shares if name not in constants)
+        _replace(graph, conv, tensor, kept, np.sum(terms, axis=0).astype(weight.dtype))
     graph.cleanup().toposort()
     return gs.export_onnx(graph)
 
 
-def _channels(source: gs.Tensor):
+def _channels(source: gs.Tensor) -> tuple[gs.Tensor, dict[str, np.ndarray], list[int]] | None:
     """(the tensor, constants [1,K,...] by name, the map's sides) that `source` lays side by side, or None."""
     if len(source.inputs) != 1 or source.inputs[0].op != "Concat" or source.inputs[0].attrs["axis"] != 1:
         return None

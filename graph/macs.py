@@ -32,10 +32,9 @@ def reference_macs(config: CSTMConfig) -> dict[str, int]:
         model(torch.empty(1, 3, config.frames, config.size, config.size), None)
     macs = {name: sum(flops.values()) // 2 for name, flops in counter.get_flop_counts().items()}
     coordinates = 0
-    for stream, encoder in model.encoders.items():
-        for index, cmam in enumerate(encoder.cmam):
-            mixed = macs[f"CSTM.encoders.{stream}.cmam.{index}.mix"]
-            coordinates += mixed * COORDINATES // cmam.mix[0].in_channels
+    for name in (name for name in macs if re.fullmatch(r"CSTM\.encoders\.\w+\.cmam\.\d\.mix", name)):
+        weight = model.get_parameter(f"{name.removeprefix('CSTM.')}.0.weight")
+        coordinates += macs[name] * COORDINATES // weight.shape[1]
     return {
         "whole": macs["Global"],
         "heads": sum(macs[f"CSTM.decoder.heads.{level}"] for level in range(LEVELS - 1)),

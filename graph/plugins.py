@@ -6,6 +6,7 @@ Each plugin is one kernel, compiled for the node's own shapes and carried in its
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 import torch
@@ -78,7 +79,7 @@ class _Steps:
         self.graph.nodes.append(gs.Node(op, name, attributes, inputs, [output], domain=DOMAIN))
         return output
 
-    def native(self, op: str, inputs: list[gs.Tensor], dtype, **attributes) -> gs.Tensor:
+    def native(self, op: str, inputs: list[gs.Tensor], dtype: np.dtype, **attributes: int) -> gs.Tensor:
         """An operator of ONNX; its output."""
         name = f"{self.name}_{len(self.graph.nodes)}_{op}"
         output = gs.Variable(f"{name}_out", dtype=dtype)

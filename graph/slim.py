@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import warnings
+from collections.abc import Iterator
 
 import onnx
 import onnxslim
@@ -20,7 +21,7 @@ def slim(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 @contextlib.contextmanager
-def quiet():
+def quiet() -> Iterator[None]:
     """Silence the exporters' notes to console and log; errors are raised all the same."""
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)
