@@ -71,7 +71,7 @@ def _frames(config, samples):
     while True:
         with open_video(DEMO_VIDEO) as video:
             decoder = _Timed(video)
-            windows = _Timed(clip_windows(decoder, config.size, config.frames))
+            windows = _Timed(clip_windows(decoder, config))
             for frame, pixels, clip in windows:
                 samples[DECODE].append(decoder.take())
                 both = windows.take()

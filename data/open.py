@@ -30,9 +30,9 @@ def open_dataset(data: str | Path, split: str, config: CSTMConfig, window: str =
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder; name sprites, or the folder of A2D or J-HMDB Sentences")
     if (root / "puppet_mask").is_dir():
-        return JHMDBSentences(root, config.size, config.frames, window, split)
+        return JHMDBSentences(root, config.size, config.frames, config.stride, window, split)
     if any((folder / ANNOTATIONS).is_dir() for folder in (root, root / "text_annotations")):
-        return A2DSentences(root, split, config.size, config.frames, window)
+        return A2DSentences(root, split, config.size, config.frames, config.stride, window)
     raise DatasetError(f"{root}: holds neither A2D Sentences ({ANNOTATIONS}/) nor J-HMDB Sentences (puppet_mask/)")
 
 

@@ -53,7 +53,7 @@ def tokenizer_for(config: CSTMConfig, named: str | Path | None, own: str | None,
     if named:
         tokenizer = read_tokenizer(named)
     elif own:
-        tokenizer = Tokenizer.from_str(own)
+        tokenizer = _parsed(own)
     elif not trained:
         tokenizer = wordpiece_tokenizer()
     else:
@@ -67,6 +67,15 @@ def tokenizer_for(config: CSTMConfig, named: str | Path | None, own: str | None,
             " name the network's own with --tokenizer"
         )
     return tokenizer
+
+
+def _parsed(text: str) -> Tokenizer:
+    try:
+        return Tokenizer.from_str(text)
+    except Exception as error:  # tokenizers raises nothing more precise
+        raise CheckpointError(
+            f"the checkpoint's tokenizer cannot be read ({error}); name the network's own with --tokenizer"
+        ) from error
 
 
 def wordlevel_tokenizer(vocabulary: list[str]) -> Tokenizer:
@@ -95,7 +104,7 @@ def read_glove(path: str | Path, width: int = 300) -> tuple[list[str], np.ndarra
                 word, *numbers = line.decode().rstrip("\n").rsplit(" ", width)
                 vector = np.array(numbers, np.float32)
             except ValueError:
-                vector = np.empty(0)
+                vector = np.empty(0, np.float32)
             if len(vector) != width:
                 raise CheckpointError(f"{path}: line {number} does not hold a word and {width} numbers; is it GloVe's?")
             vectors.setdefault(word, vector)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -21,7 +22,9 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     Code in the file is not run. CheckpointError when it cannot be read, or holds anything else.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch's, of odd files
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # on a file that is none of its own, PyTorch's reader raises all kinds
         raise CheckpointError(f"{path}: {_complaint(error)}") from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):

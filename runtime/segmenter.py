@@ -113,7 +113,7 @@ class Segmenter:
 
     def _frames(self, video: Video, plans: list[tuple[int, dict]], every: int) -> Iterator[FrameMasks]:
         with video:
-            for frame, pixels, clip in clip_windows(video, self.config.size, self.config.frames, every):
+            for frame, pixels, clip in clip_windows(video, self.config, every):
                 given = {FRAME: pixels, CLIP: clip}
                 logits = [
                     self.chain.mask_logits({k: np.repeat(a[None], count, axis=0) for k, a in given.items()}, plan)

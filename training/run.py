@@ -139,8 +139,8 @@ def sources(options: TrainOptions, config: CSTMConfig, reader: SentenceReader):
     """(training batches of one process's share, held-out batches). QueryError when a sentence cannot be read."""
     share = options.batch // options.processes
     if options.data == SPRITES:
-        held_out = SpriteBatches(options.seed + HELD_OUT_SEED, options.batch, config.size, config.frames, "test")
-        return SpriteBatches(options.seed, share, config.size, config.frames, actions=options.actions), held_out
+        held_out = SpriteBatches(options.seed + HELD_OUT_SEED, options.batch, config, "test")
+        return SpriteBatches(options.seed, share, config, actions=options.actions), held_out
     train_set, test_set = (open_dataset(options.data, split, config, options.window) for split in ("train", "test"))
     for sentence in {reference.sentence for dataset in (train_set, test_set) for reference in dataset.references}:
         reader(sentence)
