@@ -1,4 +1,4 @@
-"""CMAM's modulation in Triton; `plain.modulate` is its definition.
+"""`Modulate`, CMAM's deployed operator, in Triton; `plain.modulate` is its definition.
 
 Three kernels. The first reads U and sums its share of the words' logits: since logits are linear in the mean, each
 program multiplies its own part of the mean with its rows of the key. The second, one small program a sample, adds the
@@ -97,12 +97,12 @@ def modulation(x, u, key, bias, gate) -> tuple[torch.Tensor, list[Launch]]:
     check_maps(x=x, u=u)
     batch, channels, *sides = x.shape
     words = bias.shape[-1]
-    plan = {
+    language_plan = {
         "key": (key, (batch, channels, words)),
         "bias": (bias, (batch, words)),
         "gate": (gate, (batch, channels, words)),
     }
-    check_shapes(x.device, plan)
+    check_shapes(x.device, language_plan)
     key, bias, gate = key.contiguous(), bias.contiguous(), gate.contiguous()
 
     positions = math.prod(sides)

@@ -1,4 +1,4 @@
-"""The nodes of domain `cstm` for OpenVINO, whose ONNX reader (2026.4) knows no functions inside a model.
+"""`Modulate` and `Select` for OpenVINO, whose ONNX reader (2026.4) knows no functions inside a model.
 
 Free of torch and onnx: a runtime can add these to its `openvino.Core` and then reads the same file as every back end.
 """
@@ -18,8 +18,8 @@ def extensions() -> list[ConversionExtension]:
 
 
 def _modulate(node) -> list:
-    x, u, *plan = (node.get_input(index) for index in range(5))
-    key, bias, gate = map(_wide, plan)
+    x, u, *language_plan = (node.get_input(index) for index in range(5))
+    key, bias, gate = map(_wide, language_plan)
     u = _wide(u)
     mean = _means(u)
     product = ov.matmul(ov.reshape(mean, np.array([0, 1, -1]), True), key, False, False)

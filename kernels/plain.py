@@ -1,4 +1,4 @@
-"""The definitions that the kernels, the custom operators and their ONNX functions answer to, in plain PyTorch.
+"""`Modulate` and `Select` in plain PyTorch: what the kernels, the custom operators and the ONNX functions answer to.
 
 Means, logits, normalisation, softmax and gate are computed in FP32 where the maps are FP16 or BF16, and the result is
 rounded once; FP32 and FP64 maps stay as they are.
@@ -11,8 +11,9 @@ import torch.nn.functional as F
 
 
 def modulate(x, u, key, bias, gate):
-    """CMAM's deployed form, X + U * (g - 0.5), with g = sigmoid(gate . softmax(a / |a|)), a = mean(U) . key + bias.
+    """`Modulate`, CMAM's deployed form: X + U * (g - 0.5).
 
+    g = sigmoid(gate . softmax(a / |a|)), a = mean(U) . key + bias.
     X and U [B,C,...] with any number of spatial axes, key and gate [B,C,N], bias [B,N] -> shape and dtype of X.
     """
     wide = _accumulator(x.dtype)
@@ -23,7 +24,7 @@ def modulate(x, u, key, bias, gate):
 
 
 def select(spatial, temporal, sentence, squeeze_weight, squeeze_bias, select_weight, select_bias):
-    """LGFS, w_s * S + w_t * V: the two weights of a channel are the softmax of `stream_scores`.
+    """`Select`, LGFS's deployed form: w_s * S + w_t * V, a channel's two weights the softmax of `stream_scores`.
 
     S and V [B,E,...], sentence [B,D], squeeze_weight [Z,2E+D], squeeze_bias [Z], select_weight [2E,Z], select_bias [2E]
     -> shape and dtype of S. The two linear layers run in their own dtype, which may be wider than the maps'.

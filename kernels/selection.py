@@ -1,4 +1,4 @@
-"""LGFS's selection in Triton; `plain.select` is its definition.
+"""`Select`, LGFS's deployed operator, in Triton; `plain.select` is its definition.
 
 Two kernels read the maps: the pools of both streams, then their weighted sum. Between them `plain.stream_scores` makes
 the scores: its two matrix products have B rows and are bound by reading the weights once, which cuBLAS does well, so a

@@ -7,7 +7,8 @@ mean of U over positions, a is proportional to u . (W_k^T Q) + b_k . Q (the L2 n
 and since the softmax sums to one the gate is sigmoid(sum p_n (G t_n + c)). `key` = W_k^T Q, `bias` = b_k . Q and
 `gate` = G t + c depend on the sentence alone: they are the language plan, made once a sentence.
 
-What is left of CMAM at run time, and LGFS, are operators of `kernels.ops`, which export to one node each.
+What is left of CMAM at run time is the operator `Modulate`, and LGFS is `Select`; each exports to one node. `kernels.ops`
+holds both.
 """
 
 from __future__ import annotations
@@ -35,8 +36,7 @@ class TextComponent(nn.Module):
 
     def forward(self, *text):
         words, sentence = self.text(text[0] if self.single_input else text)
-        plan = [tensor for cmam in self.cmams for tensor in language_plan(cmam, words)]
-        return sentence, *plan
+        return sentence, *(tensor for cmam in self.cmams for tensor in language_plan(cmam, words))
 
 
 def language_plan(cmam: CMAM, words: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -57,14 +57,14 @@ class EncoderComponent(nn.Module):
         self.encoder = model.encoders[stream]
 
     def forward(self, *inputs):
-        pixels, *plan = inputs
+        pixels, *language_plans = inputs
         x = pixels.to(self.encoder.project[0][0].weight.dtype) / 255
         features = []
         for index, stage in enumerate(self.encoder.stages):
             x = stage(x)
-            if plan:
+            if language_plans:
                 u = self.encoder.cmam[index].mixed(x)
-                x = torch.ops.cstm.modulate(x, u, *plan[3 * index : 3 * index + 3])
+                x = torch.ops.cstm.modulate(x, u, *language_plans[3 * index : 3 * index + 3])
             features.append(self.encoder.project[index](middle_frame(x)))
         return tuple(features)
 

@@ -65,7 +65,7 @@ def fused_name(stage: int) -> str:
     return f"fused_{stage}"
 
 
-def plan_names(stream: str, stage: int) -> tuple[str, str, str]:
+def language_plan_names(stream: str, stage: int) -> tuple[str, str, str]:
     """The language plan of one CMAM: key, bias and gate."""
     return tuple(f"{part}_{stream}_{stage}" for part in ("key", "bias", "gate"))
 
@@ -74,7 +74,7 @@ def contract(config: CSTMConfig) -> dict[str, Component]:
     """The components of a network, by name, in the order in which they run."""
     text_inputs = _text_inputs(config)
     sentence = TensorSpec(SENTENCE, (config.text_width,))
-    plans = {stream: _plan(config, stream) for stream in config.streams}
+    language_plans = {stream: _language_plan(config, stream) for stream in config.streams}
     features = {stream: _maps(config, [feature_name(stream, stage) for stage in STAGES]) for stream in config.streams}
     pixels = {
         "spatial": TensorSpec(FRAME, (3, config.size, config.size), "uint8"),
@@ -84,9 +84,9 @@ def contract(config: CSTMConfig) -> dict[str, Component]:
     fusion_inputs = sum(features.values(), ()) + ((sentence,) if config.lgfs_stages else ())
     mask_logits = TensorSpec(MASK_LOGITS, (1, config.size, config.size))
     components = [
-        Component(TEXT_ENCODER, text_inputs, (sentence, *sum(plans.values(), ()))),
+        Component(TEXT_ENCODER, text_inputs, (sentence, *sum(language_plans.values(), ()))),
         *(
-            Component(encoder_name(stream), (pixels[stream], *plans[stream]), features[stream])
+            Component(encoder_name(stream), (pixels[stream], *language_plans[stream]), features[stream])
             for stream in config.streams
         ),
         Component(FUSION, fusion_inputs, fused),
@@ -108,12 +108,12 @@ def _text_inputs(config):
     return tuple(TensorSpec(name, (config.max_words,), "int64") for name in (TOKEN_IDS, TOKEN_MASK))
 
 
-def _plan(config, stream):
+def _language_plan(config, stream):
     if not config.cmam:
         return ()
     specs = []
     for stage, channels in zip(STAGES, config.channels(stream), strict=True):
-        key, bias, gate = plan_names(stream, stage)
+        key, bias, gate = language_plan_names(stream, stage)
         words = config.max_words
         specs += [TensorSpec(key, (channels, words)), TensorSpec(bias, (words,)), TensorSpec(gate, (channels, words))]
     return tuple(specs)
