@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -136,7 +137,7 @@ def _read_masks(file: Path) -> np.ndarray:
     return np.atleast_3d(masks)
 
 
-def _matlab(function: str, file: Path, **options):
+def _matlab(function: str, file: Path, **options: Any) -> Any:
     import scipy.io
 
     try:

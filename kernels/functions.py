@@ -1,4 +1,4 @@
-"""`Modulate` and `Select` in ONNX: one node each of domain `cstm`, and functions whose bodies are the plain definitions.
+"""`Modulate` and `Select` in ONNX: a node each of domain `cstm`, and functions whose bodies are the plain definitions.
 
 A back end that knows the node takes it whole, others run the function's body. ONNX Runtime and TensorRT read functions;
 TensorRT takes a plugin instead where the function is absent, or where its parser has ENABLE_PLUGIN_OVERRIDE set and

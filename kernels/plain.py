@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 
-def modulate(x, u, key, bias, gate):
+def modulate(x: Tensor, u: Tensor, key: Tensor, bias: Tensor, gate: Tensor) -> Tensor:
     """`Modulate`, CMAM's deployed form: X + U * (g - 0.5).
 
     g = sigmoid(gate . softmax(a / |a|)), a = mean(U) . key + bias.
@@ -23,7 +24,15 @@ def modulate(x, u, key, bias, gate):
     return (x + u * (per_channel(raised, x) - 0.5)).to(x.dtype)
 
 
-def select(spatial, temporal, sentence, squeeze_weight, squeeze_bias, select_weight, select_bias):
+def select(
+    spatial: Tensor,
+    temporal: Tensor,
+    sentence: Tensor,
+    squeeze_weight: Tensor,
+    squeeze_bias: Tensor,
+    select_weight: Tensor,
+    select_bias: Tensor,
+) -> Tensor:
     """`Select`, LGFS's deployed form: w_s * S + w_t * V, a channel's two weights the softmax of `stream_scores`.
 
     S and V [B,E,...], sentence [B,D], squeeze_weight [Z,2E+D], squeeze_bias [Z], select_weight [2E,Z], select_bias [2E]
@@ -36,18 +45,25 @@ def select(spatial, temporal, sentence, squeeze_weight, squeeze_bias, select_wei
     return chosen.to(spatial.dtype)
 
 
-def stream_scores(pooled, sentence, squeeze_weight, squeeze_bias, select_weight, select_bias):
+def stream_scores(
+    pooled: Tensor,
+    sentence: Tensor,
+    squeeze_weight: Tensor,
+    squeeze_bias: Tensor,
+    select_weight: Tensor,
+    select_bias: Tensor,
+) -> Tensor:
     """[B,2E]: the spatial stream's score of each channel, then the temporal's, from their means, pooled [B,2E]."""
     evidence = torch.cat([pooled.to(sentence.dtype), sentence], dim=1)
     return F.linear(torch.relu(F.linear(evidence, squeeze_weight, squeeze_bias)), select_weight, select_bias)
 
 
-def l2_normalise(scores: torch.Tensor) -> torch.Tensor:
+def l2_normalise(scores: Tensor) -> Tensor:
     """Scores [B,N] divided by their Euclidean norm over the words."""
     return scores / scores.norm(dim=-1, keepdim=True).clamp_min(1e-12)
 
 
-def per_channel(gate: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+def per_channel(gate: Tensor, x: Tensor) -> Tensor:
     """[B,C] shaped to multiply a map [B,C,...]."""
     return gate.reshape(*gate.shape, *([1] * (x.dim() - 2)))
 
@@ -56,6 +72,6 @@ def _accumulator(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-def _means(maps: torch.Tensor) -> torch.Tensor:
+def _means(maps: Tensor) -> Tensor:
     """[B,C], over positions."""
     return maps.flatten(2).mean(-1, dtype=_accumulator(maps.dtype))

@@ -67,7 +67,7 @@ def fused_name(stage: int) -> str:
 
 def language_plan_names(stream: str, stage: int) -> tuple[str, str, str]:
     """The language plan of one CMAM: key, bias and gate."""
-    return tuple(f"{part}_{stream}_{stage}" for part in ("key", "bias", "gate"))
+    return f"key_{stream}_{stage}", f"bias_{stream}_{stage}", f"gate_{stream}_{stage}"
 
 
 def contract(config: CSTMConfig) -> dict[str, Component]:
@@ -102,13 +102,13 @@ def chain_inputs(config: CSTMConfig) -> tuple[TensorSpec, ...]:
     return tuple({s.name: s for c in components for s in c.inputs if s.name not in made}.values())
 
 
-def _text_inputs(config):
+def _text_inputs(config: CSTMConfig) -> tuple[TensorSpec, ...]:
     if config.text == "gru":
         return (TensorSpec(WORD_VECTORS, (config.max_words, config.word_vector_width)),)
     return tuple(TensorSpec(name, (config.max_words,), "int64") for name in (TOKEN_IDS, TOKEN_MASK))
 
 
-def _language_plan(config, stream):
+def _language_plan(config: CSTMConfig, stream: str) -> tuple[TensorSpec, ...]:
     if not config.cmam:
         return ()
     specs = []
@@ -119,7 +119,7 @@ def _language_plan(config, stream):
     return tuple(specs)
 
 
-def _maps(config, names):
+def _maps(config: CSTMConfig, names: list[str]) -> tuple[TensorSpec, ...]:
     sides = (config.size >> stage for stage in STAGES)
     return tuple(TensorSpec(name, (config.decoder_width, side, side)) for name, side in zip(names, sides, strict=True))
 
@@ -133,7 +133,7 @@ def check_arrays(owner: str, specs: tuple[TensorSpec, ...], arrays: dict) -> int
     if set(expected) != given:
         missing, extra = sorted(set(expected) - given), sorted(given - set(expected))
         raise ContractError(f"{owner}: missing {missing or 'nothing'}, not expected {extra or 'nothing'}")
-    batch = None
+    batch: int | None = None
     for spec in specs:
         shape = tuple(arrays[spec.name].shape)
         if len(shape) != len(spec.shape) + 1:

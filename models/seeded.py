@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import zlib
+from typing import cast
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from cstm.models.config import CSTMConfig
 from cstm.models.cstm import CSTM
 from cstm.models.decoder import pyramid
+from cstm.models.text import Text
 
 
 def seeded_tensor(name: str, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
@@ -51,15 +54,18 @@ def _spread_logits(model: CSTM, mean: float = -3, deviation: float = 2) -> None:
     training would, and give the logits this mean and deviation. A random direction would mostly cancel."""
     config, rng = model.config, torch.Generator().manual_seed(0)
     video = torch.rand(1, 3, config.frames, 128, 128, generator=rng)
+    text: Text
     if config.text == "gru":
         text = torch.randn(1, config.max_words, config.word_vector_width, generator=rng)
     else:
         text = torch.arange(config.max_words)[None], torch.ones(1, config.max_words, dtype=torch.int64)
     levels = pyramid(model.decoder.merge, model.fused(video, text))
     for head, level in zip(model.decoder.heads, levels, strict=True):
-        features = head[:-1](level)[0].flatten(1)
+        *hidden, last = cast(nn.Sequential, head)
+        features = nn.Sequential(*hidden)(level)[0].flatten(1)
         spread, directions = torch.linalg.eigh(features.cov())
         direction = directions[:, -1] * directions[:, -1].sum().sign()
         weight = direction * deviation / spread[-1].sqrt()
-        head[-1].weight.copy_(weight.reshape_as(head[-1].weight))
-        head[-1].bias.fill_(mean - weight @ features.mean(1))
+        layer = cast(nn.Conv2d, last)
+        layer.weight.copy_(weight.reshape_as(layer.weight))
+        cast(Tensor, layer.bias).copy_(mean - weight @ features.mean(1))
