@@ -10,7 +10,8 @@ from typing import TypeAlias
 import numpy as np
 from openvino import Node, Output
 from openvino import opset13 as ov
-from openvino.frontend.onnx import ConversionExtension, NodeContext
+from openvino.frontend import NodeContext
+from openvino.frontend.onnx import ConversionExtension
 
 DOMAIN = "cstm"
 Value: TypeAlias = "Node | Output"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 from torch import nn
 
@@ -56,7 +57,7 @@ def load_bert(model: CSTM, folder: str | Path) -> None:
         source = BertModel.from_pretrained(folder, local_files_only=True, add_pooling_layer=False)
     except Exception as error:  # transformers raises all kinds on a folder that it cannot make out
         raise CheckpointError(f"{folder}: transformers cannot read this BERT; download its folder again") from error
-    load_strict(model.text.encoder, source.state_dict(), folder)
+    load_strict(cast(nn.Module, model.text.encoder), source.state_dict(), folder)
 
 
 def _load_stream(model: CSTM, stream: str, path: str | Path, rules: Rules, drop: tuple[str, ...]) -> None:

@@ -45,9 +45,10 @@ class TextComponent(nn.Module):
 def language_plan(cmam: CMAM, words: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Words [B,N,D] -> key [B,C,N], bias [B,N], gate [B,C,N] of one CMAM in evaluation mode."""
     conv, norm = cast("tuple[nn.Conv2d, nn.BatchNorm2d]", tuple(cmam.key))  # or their like in three dimensions
-    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    mean, variance = cast("tuple[Tensor, Tensor]", (norm.running_mean, norm.running_var))
+    scale = norm.weight / (variance + norm.eps).sqrt()
     weight = conv.weight.flatten(1) * scale[:, None]
-    offset = norm.bias - norm.running_mean * scale
+    offset = norm.bias - mean * scale
     queries = cmam.query(words.transpose(1, 2))
     return weight.T @ queries, offset @ queries, cmam.gate(words).transpose(1, 2)
 

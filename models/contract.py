@@ -133,12 +133,12 @@ def check_arrays(owner: str, specs: tuple[TensorSpec, ...], arrays: dict) -> int
     if set(expected) != given:
         missing, extra = sorted(set(expected) - given), sorted(given - set(expected))
         raise ContractError(f"{owner}: missing {missing or 'nothing'}, not expected {extra or 'nothing'}")
-    batch: int | None = None
+    batch = 0
     for spec in specs:
         shape = tuple(arrays[spec.name].shape)
         if len(shape) != len(spec.shape) + 1:
             raise ContractError(f"{owner}: {spec.name} has {len(shape)} axes, expected {len(spec.shape) + 1}")
-        batch = shape[0] if batch is None else batch
+        batch = batch or shape[0]
         if shape != spec.with_batch(batch) or batch < 1:
             raise ContractError(f"{owner}: {spec.name} has shape {shape}, expected {spec.with_batch(batch)}")
         dtype = str(arrays[spec.name].dtype).removeprefix("torch.")

@@ -44,7 +44,9 @@ def _complaint(error: Exception) -> str:
 
 
 def _plain(value: object) -> bool:
-    return type(value) in (Tensor, nn.Parameter) and value.layout == torch.strided and value.device.type == "cpu"
+    if not isinstance(value, Tensor) or type(value) not in (Tensor, nn.Parameter):
+        return False
+    return value.layout == torch.strided and value.device.type == "cpu"
 
 
 def rename(name: str, rules: Rules) -> str:
