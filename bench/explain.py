@@ -98,7 +98,7 @@ def pick_windows(video, config, numbers: Iterable[int]) -> dict[int, Window]:
     """The windows whose target frames have these numbers. RequestError when the video ends before one of them."""
     wanted, found = set(numbers), {}
     with open_video(video) as frames:
-        for window in clip_windows(frames, config.size, config.frames):
+        for window in clip_windows(frames, config):
             if window[0].index in wanted:
                 found[window[0].index] = window
             if len(found) == len(wanted):

@@ -45,7 +45,7 @@ def latency(bundle: Bundle, pairs: list[tuple[Backend, str]], repeats: int = LEA
     try:
         for found, precision in pairs:
             chains[found.name, precision] = Chain(bundle.config, found.open(bundle, precision))
-        plans = {key: chain.plan(text) for key, chain in chains.items()}
+        language_plans = {key: chain.language_plan(text) for key, chain in chains.items()}
         steps = range(WARM_UP + repeats)
         frames = _frames(bundle.config, samples)
         for step in track(steps, "measuring", console=make_console(stderr=True), transient=True) if show else steps:
@@ -53,7 +53,7 @@ def latency(bundle: Bundle, pairs: list[tuple[Backend, str]], repeats: int = LEA
                 samples.clear()
             pixels, shared = next(frames)
             for key, chain in chains.items():
-                _measure(chain, key, pixels, text, plans[key], shared, samples)
+                _measure(chain, key, pixels, text, language_plans[key], shared, samples)
     finally:
         for chain in chains.values():
             chain.close()
@@ -71,7 +71,7 @@ def _frames(config, samples):
     while True:
         with open_video(DEMO_VIDEO) as video:
             decoder = _Timed(video)
-            windows = _Timed(clip_windows(decoder, config.size, config.frames))
+            windows = _Timed(clip_windows(decoder, config))
             for frame, pixels, clip in windows:
                 samples[DECODE].append(decoder.take())
                 both = windows.take()
@@ -101,18 +101,18 @@ class _Timed:
         return seconds
 
 
-def _measure(chain: Chain, key: tuple, pixels, text, plan, shared, samples) -> None:
+def _measure(chain: Chain, key: tuple, pixels, text, language_plan, shared, samples) -> None:
     before, frame = shared
     time.sleep(SETTLE)
     start = time.perf_counter()
-    logits = chain.mask_logits(pixels, plan)
+    logits = chain.mask_logits(pixels, language_plan)
     answered = time.perf_counter()
     masks(probabilities(logits), frame.image.shape[:2], chain.config.mask_rule)
     done = time.perf_counter()
     samples[(*key, CHAIN)].append(answered - start)
     samples[(*key, POSTPROCESS)].append(done - answered)
     samples[(*key, END_TO_END)].append(before + done - start)
-    values = pixels | plan | text
+    values = pixels | language_plan | text
     for name, component in chain.components.items():
         inputs = component.pick(values)
         start = time.perf_counter()

@@ -80,8 +80,11 @@ def compare(bundle: Bundle, backend: str, repeats: int) -> dict:
         sessions = {n: open_(c, bundle.file(onnx_file(n, "fp32"))) for n, c in components.items()}
         whole = naive_component(bundle)
         with open_(whole, path) as naive, Chain(bundle.config, sessions) as chain:
-            given, plan = whole.pick(inputs), chain.plan(chain.components[TEXT_ENCODER].pick(inputs))
-            runs = {"naive": lambda: naive.run(given)[MASK_LOGITS], "chain": lambda: chain.mask_logits(inputs, plan)}
+            given, language_plan = whole.pick(inputs), chain.language_plan(chain.components[TEXT_ENCODER].pick(inputs))
+            runs = {
+                "naive": lambda: naive.run(given)[MASK_LOGITS],
+                "chain": lambda: chain.mask_logits(inputs, language_plan),
+            }
             answers = {name: run() for name, run in runs.items()}
             naive_ms, chain_ms = (1e3 * seconds for seconds in medians(list(runs.values()), repeats, WARM_UP))
     difference = float(np.abs(answers["naive"] - answers["chain"]).max())

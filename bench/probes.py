@@ -17,6 +17,7 @@ from cstm.bench.metrics import AUTHORS
 from cstm.bench.predictors import Predictor
 from cstm.data.sprites.dataset import clip_times, make_clip
 from cstm.data.sprites.scene import ROLES
+from cstm.models.config import CSTMConfig
 from cstm.progress import track
 from cstm.runtime.overlap import mask_iou
 from cstm.runtime.postprocess import probabilities
@@ -36,11 +37,11 @@ class Pair:
     masks: np.ndarray
 
 
-def pairs(split: str, kind: str | None, count: int, size: int, frames: int, seed: int = SEED) -> Iterator[Pair]:
+def pairs(split: str, kind: str | None, count: int, config: CSTMConfig, seed: int = SEED) -> Iterator[Pair]:
     """`count` pairs from sprite clips; kind: of `options.KINDS`, whose rivals then are the pair, None: any two."""
-    number = 0
+    number, times = 0, clip_times(config.frames, config.stride)
     while count:
-        clip = make_clip(split, seed, number, size, clip_times(frames), (frames // 2,), kind)
+        clip = make_clip(split, seed, number, config.size, times, (config.frames // 2,), kind)
         number += 1
         chosen = (clip.rivals() if kind in ROLES else list(clip.sentences))[:2]
         if len(chosen) == 2:
@@ -51,17 +52,16 @@ def pairs(split: str, kind: str | None, count: int, size: int, frames: int, seed
 
 def listening(predictor: Predictor, count: int = 300, split: str = "test") -> dict:
     """own: mean IoU of each sentence's mask with its actor; other: with the pair's other actor; n: sentences."""
-    own, other = _ious(predictor, pairs(split, None, count, predictor.config.size, predictor.config.frames), count)
+    own, other = _ious(predictor, pairs(split, None, count, predictor.config), count)
     return {"own": float(own.mean()), "other": float(other.mean()), "n": len(own)}
 
 
 def watching(predictor: Predictor, count: int = 300, split: str = "test") -> dict:
     """picks: share of sentences whose mask overlaps their actor more than its double; mean_iou; the same with the
     frames around the target shuffled; n: sentences. Chance is 0.5."""
-    size, frames = predictor.config.size, predictor.config.frames
     found = {}
     for name, shuffle in {"": False, "shuffled_": True}.items():
-        made = pairs(split, "action", count, size, frames)
+        made = pairs(split, "action", count, predictor.config)
         own, other = _ious(predictor, _shuffled(made) if shuffle else made, count)
         found |= {
             f"{name}picks": float((own > other).mean() + 0.5 * (own == other).mean()),

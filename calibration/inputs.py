@@ -21,7 +21,7 @@ def real_samples(
 ) -> dict[str, np.ndarray]:
     """`count` samples as the chain's inputs, by name, stacked: windows spread over the video, sentences in turn."""
     with open_video(video) as opened:
-        windows = list(clip_windows(opened, config.size, config.frames, every=10))
+        windows = list(clip_windows(opened, config, every=10))
     places = np.linspace(0, len(windows) - 1, count).round().astype(int)
     samples = []
     for place, sentence in zip(places, islice(cycle(sentences), count), strict=True):

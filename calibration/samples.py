@@ -60,8 +60,9 @@ def draw_samples(options: CalibrationOptions, config: CSTMConfig, split: str = "
     if options.data == SPRITES:
         from cstm.data.sprites.dataset import stream
 
+        size, frames, stride = config.size, config.frames, config.stride
         numbers = range(options.samples)
-        return [stream(split, options.seed, number, config.size, config.frames, 1)[0] for number in numbers]
+        return [stream(split, options.seed, number, size, frames, stride, 1)[0] for number in numbers]
     dataset = open_dataset(options.data, split, config)
     drawn = np.random.default_rng(options.seed).permutation(len(dataset.references))
     turns: Counter[str] = Counter()  # every clip once, then every clip again

@@ -16,6 +16,7 @@ from cstm.data.sample import ACTIONS, ACTORS, NON_TRIVIAL, TRIVIAL, Reference, S
 from cstm.data.tables import read_rows, read_sentences, tidy
 from cstm.data.window import CENTRED, Clips
 from cstm.errors import DatasetError, RequestError
+from cstm.models.config import CSTMConfig
 
 SPLITS = {"train": "0", "test": "1"}  # as videoset.csv has them
 OFFICIAL_VIDEOS = {"train": 3017, "test": 737}
@@ -30,16 +31,25 @@ class A2DSentences:
     root: holds Release/videoset.csv, Release/clips320H/<video>.mp4 (or a folder of frames of that name there or in
     Release/pngs320H), and, itself or in text_annotations/, a2d_annotation.txt, a2d_annotation_with_instances/ and
     where there are such files a2d_missed_videos.txt and RefVOS's A2D_RE_categorization.csv, the source of `difficulty`.
-    size, frames: R and T of the clips. window: "centred" or "authors" (see `data.window`).
+    size, frames, stride: R and T of the clips, and the frames from one of theirs to the next.
+    window: "centred" or "authors" (see `data.window`).
     references: ordered by video, frame and instance; a sentence has none in frames without its instance.
     RequestError for another split or window; DatasetError when files are missing or broken, or no reference is left.
     """
 
-    def __init__(self, root: str | Path, split: str = "test", size: int = 320, frames: int = 8, window: str = CENTRED):
+    def __init__(
+        self,
+        root: str | Path,
+        split: str = "test",
+        size: int = CSTMConfig.size,
+        frames: int = CSTMConfig.frames,
+        stride: int = CSTMConfig.stride,
+        window: str = CENTRED,
+    ):
         if split not in SPLITS:
             raise RequestError(f'split="{split}": A2D Sentences has "train" and "test"')
         self.root, self.split = Path(root), split
-        self._clips = Clips(size, frames, window)
+        self._clips = Clips(size, frames, stride, window)
         self._annotations = _need(self.root, ANNOTATIONS)
         self._videos = {name: path for name in _split_videos(self.root, split) if (path := _video(self.root, name))}
         self.references = self._find_references()

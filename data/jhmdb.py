@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from cstm.data.sample import Reference, Sample
 from cstm.data.tables import read_sentences
 from cstm.data.window import CENTRED, Clips
 from cstm.errors import DatasetError, RequestError
+from cstm.models.config import CSTMConfig
 
 OFFICIAL_VIDEOS = 928
 SPLITS = {"train": "1", "test": "2"}  # as the split files have them
@@ -21,7 +23,8 @@ class JHMDBSentences:
     """The references of J-HMDB Sentences whose frames and masks are under `root`.
 
     root: holds jhmdb_annotation.txt, Rename_Images/<action>/<video>/<number>.png and
-    puppet_mask/<action>/<video>/puppet_mask.mat. size, frames: R and T of the clips. window: "centred" or "authors".
+    puppet_mask/<action>/<video>/puppet_mask.mat. size, frames, stride: R and T of the clips, and the
+    frames from one of theirs to the next. window: "centred" or "authors".
     split: "all", as models trained on A2D are evaluated, or "train" or "test" of split 1, read from
     splits/<action>_test_split1.txt. frames_per_video: so many evenly spaced, or None: every frame that has a mask.
     references: ordered by video and frame; `action` is the folder's name, and there is one instance, "0".
@@ -31,8 +34,9 @@ class JHMDBSentences:
     def __init__(
         self,
         root: str | Path,
-        size: int = 320,
-        frames: int = 8,
+        size: int = CSTMConfig.size,
+        frames: int = CSTMConfig.frames,
+        stride: int = CSTMConfig.stride,
         window: str = CENTRED,
         split: str = "all",
         frames_per_video: int | None = 3,
@@ -42,7 +46,7 @@ class JHMDBSentences:
         if frames_per_video is not None and frames_per_video < 1:
             raise RequestError(f"frames_per_video={frames_per_video}: must be positive, or None for every frame")
         self.root = Path(root)
-        self._clips = Clips(size, frames, window)
+        self._clips = Clips(size, frames, stride, window)
         self._sentences = dict(read_sentences(self.root / SENTENCES, "video_id", "query"))
         self._actions = {video: action for video, action in self._find_videos() if video in self._sentences}
         chosen = self._actions if split == "all" else _split_videos(self.root, split)
@@ -133,7 +137,7 @@ def _read_masks(file: Path) -> np.ndarray:
     return np.atleast_3d(masks)
 
 
-def _matlab(function: str, file: Path, **options):
+def _matlab(function: str, file: Path, **options: Any) -> Any:
     import scipy.io
 
     try:

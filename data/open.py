@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from cstm.data.a2d import ANNOTATIONS, A2DSentences
 from cstm.data.index import cache_folder
@@ -15,7 +16,7 @@ from cstm.models.config import CSTMConfig
 SPRITES = "sprites"
 
 
-def open_dataset(data: str | Path, split: str, config: CSTMConfig, window: str = "centred", **sprites) -> Dataset:
+def open_dataset(data: str | Path, split: str, config: CSTMConfig, window: str = "centred", **sprites: Any) -> Dataset:
     """The samples of `split`, at the network's size.
 
     data: "sprites" (made on first use and kept in the cache; `sprites`: fields of SpriteOptions), or the folder of A2D
@@ -30,13 +31,13 @@ def open_dataset(data: str | Path, split: str, config: CSTMConfig, window: str =
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder; name sprites, or the folder of A2D or J-HMDB Sentences")
     if (root / "puppet_mask").is_dir():
-        return JHMDBSentences(root, config.size, config.frames, window, split)
+        return JHMDBSentences(root, config.size, config.frames, config.stride, window, split)
     if any((folder / ANNOTATIONS).is_dir() for folder in (root, root / "text_annotations")):
-        return A2DSentences(root, split, config.size, config.frames, window)
+        return A2DSentences(root, split, config.size, config.frames, config.stride, window)
     raise DatasetError(f"{root}: holds neither A2D Sentences ({ANNOTATIONS}/) nor J-HMDB Sentences (puppet_mask/)")
 
 
-def cached_sprites(split: str, **options) -> Path:
+def cached_sprites(split: str, **options: Any) -> Path:
     """The folder of a set of sprites, written on first use. A change to the generator makes a new one."""
     from cstm.data.sprites.options import SpriteOptions
     from cstm.data.sprites.write import write_sprites

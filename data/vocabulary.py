@@ -53,7 +53,7 @@ def tokenizer_for(config: CSTMConfig, named: str | Path | None, own: str | None,
     if named:
         tokenizer = read_tokenizer(named)
     elif own:
-        tokenizer = Tokenizer.from_str(own)
+        tokenizer = _parsed(own)
     elif not trained:
         tokenizer = wordpiece_tokenizer()
     else:
@@ -67,6 +67,15 @@ def tokenizer_for(config: CSTMConfig, named: str | Path | None, own: str | None,
             " name the network's own with --tokenizer"
         )
     return tokenizer
+
+
+def _parsed(text: str) -> Tokenizer:
+    try:
+        return Tokenizer.from_str(text)
+    except Exception as error:  # tokenizers raises nothing more precise
+        raise CheckpointError(
+            f"the checkpoint's tokenizer cannot be read ({error}); name the network's own with --tokenizer"
+        ) from error
 
 
 def wordlevel_tokenizer(vocabulary: list[str]) -> Tokenizer:
@@ -86,17 +95,27 @@ def seeded_vectors(config: CSTMConfig, vocabulary: tuple[str, ...]) -> np.ndarra
 def read_glove(path: str | Path, width: int = 300) -> tuple[list[str], np.ndarray]:
     """Words and vectors, float32 [1+V,width] with a zero row 0, of a GloVe text file; of a word's lines the first.
 
-    CheckpointError when a line does not hold a word and `width` numbers.
+    CheckpointError when it cannot be read, holds no words, or a line does not hold a word and `width` numbers.
     """
     vectors = {"": np.zeros(width, np.float32)}
-    with Path(path).open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                word, *numbers = line.decode().rstrip("\n").rsplit(" ", width)
-                vector = np.array(numbers, np.float32)
-            except ValueError:
-                vector = np.empty(0)
-            if len(vector) != width:
-                raise CheckpointError(f"{path}: line {number} does not hold a word and {width} numbers; is it GloVe's?")
-            vectors.setdefault(word, vector)
+    try:
+        with Path(path).open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                word, vector = _word_and_vector(line, width, f"{path}: line {number}")
+                vectors.setdefault(word, vector)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); name a file of GloVe's") from error
+    if len(vectors) == 1:
+        raise CheckpointError(f"{path}: holds no words; copy GloVe's file again")
     return list(vectors)[1:], np.stack(list(vectors.values()))
+
+
+def _word_and_vector(line: bytes, width: int, place: str) -> tuple[str, np.ndarray]:
+    try:
+        word, *numbers = line.decode().rstrip("\n").rsplit(" ", width)
+        vector = np.array(numbers, np.float32)
+    except ValueError:
+        vector = np.empty(0, np.float32)
+    if len(vector) != width:
+        raise CheckpointError(f"{place} does not hold a word and {width} numbers; is it GloVe's?")
+    return word, vector

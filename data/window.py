@@ -9,39 +9,42 @@ from typing import NamedTuple
 import numpy as np
 
 from cstm.errors import DatasetError, RequestError, VideoError
-from cstm.runtime.preprocess import STRIDE, clip_indices, resize
+from cstm.models.config import CSTMConfig
+from cstm.runtime.preprocess import clip_indices, resize
 from cstm.runtime.video import IMAGES, open_video
 
 CENTRED, AUTHORS = "centred", "authors"
 MEMORY = 256 * 2**20  # bytes of decoded video to keep: about six clips of A2D at 320 pixels
 
 
-def window_indices(target: int, count: int | None, frames: int = 8, window: str = CENTRED) -> list[int]:
+def window_indices(target: int, count: int | None, frames: int, stride: int, window: str = CENTRED) -> list[int]:
     """Numbers, from 0, of the frames in the clip of `target`, in a video of `count` frames (None: no end known).
 
-    "centred" is `clip_indices`. "authors" is their loader's: every second frame from eight before the target, or from
-    the video's first; up to the eighth frame, their middle frame is not the target. Past the end, both repeat the last.
-    RequestError for another window or no frames.
+    "centred" is `clip_indices`. "authors" is their loader's, which starts at the video's first frame where it would
+    start before it: early in a video, their middle frame is not the target. Past the end, both repeat the last.
+    RequestError for another window, no frames or no stride.
     """
-    if frames < 1:
-        raise RequestError(f"frames={frames}: a clip needs at least one")
+    if frames < 1 or stride < 1:
+        raise RequestError(f"frames={frames}, stride={stride}: a clip needs at least one frame, and steps of one")
     if window == CENTRED:
-        return clip_indices(target, count, frames)
+        return clip_indices(target, count, frames, stride)
     if window != AUTHORS:
         raise RequestError(f'window="{window}": there are "{CENTRED}" and "{AUTHORS}"')
-    first = max(target - STRIDE * (frames // 2), 0)
+    first = max(target - stride * (frames // 2), 0)
     last = float("inf") if count is None else count - 1
-    return [int(min(first + STRIDE * k, last)) for k in range(frames)]
+    return [int(min(first + stride * k, last)) for k in range(frames)]
 
 
 class Clips:
     """Clips of video files and of folders of numbered images. The last few videos stay decoded, at the clips' size."""
 
-    def __init__(self, size: int, frames: int = 8, window: str = CENTRED):
+    def __init__(
+        self, size: int, frames: int = CSTMConfig.frames, stride: int = CSTMConfig.stride, window: str = CENTRED
+    ):
         if size < 1:
             raise RequestError(f"size={size}: must be a positive number of pixels")
-        window_indices(0, None, frames, window)
-        self.size, self.frames, self.window = size, frames, window
+        window_indices(0, None, frames, stride, window)
+        self.size, self.frames, self.stride, self.window = size, frames, stride, window
         self._kept: dict[Path, _Decoded] = {}
 
     def __call__(self, path: Path, target: int) -> np.ndarray:
@@ -51,13 +54,16 @@ class Clips:
         """
         pixels, loss = self._decoded(path)
         count = len(pixels)
-        wished = window_indices(target, None, self.frames, self.window)
+        wished = self._indices(target, None)
         if loss and wished[-1] >= count:
             raise VideoError(loss)
         if wished[0] >= count:
             raise DatasetError(f"{path}: ends after frame {count}, but frame {target + 1} is annotated; copy it again")
-        chosen = pixels[window_indices(min(target, count - 1), count, self.frames, self.window)]
+        chosen = pixels[self._indices(min(target, count - 1), count)]
         return np.ascontiguousarray(chosen.transpose(3, 0, 1, 2))
+
+    def _indices(self, target: int, count: int | None) -> list[int]:
+        return window_indices(target, count, self.frames, self.stride, self.window)
 
     def _decoded(self, path: Path) -> _Decoded:
         video = self._kept.pop(path, None) or _decode(path, self.size)

@@ -11,8 +11,9 @@ import numpy as np
 from cstm.data import vocabulary
 from cstm.errors import CheckpointError
 from cstm.files import atomic_path, sha256
-from cstm.models.checkpoint import load_checkpoint, read_metadata, read_tokenizer, save_checkpoint, seeded
+from cstm.models.checkpoint import load_checkpoint, read_metadata, read_tokenizer, save_checkpoint
 from cstm.models.config import RANDOM_WEIGHTS, CSTMConfig
+from cstm.models.seeded import seeded
 from cstm.models.weights import SHIPPED
 from cstm.runtime.bundle import TOKENIZER, WORD_VECTORS_FILE
 

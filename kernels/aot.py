@@ -29,7 +29,7 @@ def compile_call(launch: Launch, capability: int = OLDEST) -> KernelCall:
     name, shared = compiled.metadata.name, compiled.metadata.shared
     if shared > MOST_SHARED:
         raise RequestError(f"{name} needs {shared} bytes of shared memory a program; a plugin has {MOST_SHARED}")
-    written = launch.arguments[-1]
+    written = launch.written
     return KernelCall(
         ptx=without_scratch(compiled.asm["ptx"]),
         entry=name,
@@ -43,7 +43,7 @@ def compile_call(launch: Launch, capability: int = OLDEST) -> KernelCall:
     )
 
 
-def compile_kernel(launch: Launch, capability: int):
+def compile_kernel(launch: Launch, capability: int) -> triton.compiler.CompiledKernel:
     """Triton's compiled kernel, with its `asm` and `metadata`."""
     return triton.compile(source(launch), target=GPUTarget("cuda", capability, WARP), options=OPTIONS)
 

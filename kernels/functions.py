@@ -1,4 +1,4 @@
-"""The operators in ONNX: one node each of domain `cstm`, and functions whose bodies are the plain definitions.
+"""`Modulate` and `Select` in ONNX: a node each of domain `cstm`, and functions whose bodies are the plain definitions.
 
 A back end that knows the node takes it whole, others run the function's body. ONNX Runtime and TensorRT read functions;
 TensorRT takes a plugin instead where the function is absent, or where its parser has ENABLE_PLUGIN_OVERRIDE set and
@@ -12,6 +12,7 @@ from collections.abc import Callable
 import onnx
 import torch
 from onnx import defs, parser
+from onnx.shape_inference import InferenceContext
 from onnxscript.values import Op, Opset
 
 import cstm.kernels.ops  # noqa: F401 (registers the operators that `translations` names)
@@ -124,8 +125,12 @@ def _schema(function: onnx.FunctionProto) -> defs.OpSchema:
         outputs=[defs.OpSchema.FormalParameter(function.output[0], "T", "")],
         type_constraints=[("T", types, "maps"), ("W", types, "language")],
     )
-    schema.set_type_and_shape_inference_function(lambda context: context.set_output_type(0, context.get_input_type(0)))
+    schema.set_type_and_shape_inference_function(_as_first_input)
     return schema
+
+
+def _as_first_input(context: InferenceContext) -> None:
+    context.set_output_type(0, context.get_input_type(0))
 
 
 def register_schemas() -> None:

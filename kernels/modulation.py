@@ -1,4 +1,4 @@
-"""CMAM's modulation in Triton; `plain.modulate` is its definition.
+"""`Modulate`, CMAM's deployed operator, in Triton; `plain.modulate` is its definition.
 
 Three kernels. The first reads U and sums its share of the words' logits: since logits are linear in the mean, each
 program multiplies its own part of the mean with its rows of the key. The second, one small program a sample, adds the
@@ -13,6 +13,7 @@ import math
 import torch
 import triton
 import triton.language as tl
+from torch import Tensor
 
 from cstm.kernels.checks import check_maps, check_shapes
 from cstm.kernels.launch import Launch
@@ -23,8 +24,17 @@ PARTS = 64  # partial logits that `weigh_words` adds at once
 
 @triton.jit
 def score_words(
-    u, key, channels, positions, words, share, parts, ROWS: tl.constexpr, SPAN: tl.constexpr, WORDS: tl.constexpr
-):
+    u: tl.tensor,
+    key: tl.tensor,
+    channels: tl.tensor,
+    positions: tl.tensor,
+    words: tl.tensor,
+    share: tl.tensor,
+    parts: tl.tensor,
+    ROWS: tl.constexpr,
+    SPAN: tl.constexpr,
+    WORDS: tl.constexpr,
+) -> None:
     """Partial logits [B, blocks * splits, N] in FP32. Grid: B * blocks of channels, splits of positions."""
     sample, channel, present = tile_rows(channels, ROWS)
     row = sample * channels + channel
@@ -38,7 +48,15 @@ def score_words(
 
 
 @triton.jit
-def weigh_words(parts, bias, count, words, weights, PARTS: tl.constexpr, WORDS: tl.constexpr):
+def weigh_words(
+    parts: tl.tensor,
+    bias: tl.tensor,
+    count: tl.tensor,
+    words: tl.tensor,
+    weights: tl.tensor,
+    PARTS: tl.constexpr,
+    WORDS: tl.constexpr,
+) -> None:
     """Weights [B,N] in FP32, from `count` partial logits a sample: sum, L2 norm, softmax. Grid: B."""
     sample = tl.program_id(0)
     word = tl.arange(0, WORDS)
@@ -61,8 +79,18 @@ def weigh_words(parts, bias, count, words, weights, PARTS: tl.constexpr, WORDS: 
 
 @triton.jit
 def raise_channels(
-    x, u, gate, weights, channels, positions, words, out, ROWS: tl.constexpr, SPAN: tl.constexpr, WORDS: tl.constexpr
-):
+    x: tl.tensor,
+    u: tl.tensor,
+    gate: tl.tensor,
+    weights: tl.tensor,
+    channels: tl.tensor,
+    positions: tl.tensor,
+    words: tl.tensor,
+    out: tl.tensor,
+    ROWS: tl.constexpr,
+    SPAN: tl.constexpr,
+    WORDS: tl.constexpr,
+) -> None:
     """X + U * (sigmoid(gate . weights) - 0.5). Grid: B * blocks of channels, spans of positions."""
     sample, channel, present = tile_rows(channels, ROWS)
     row = sample * channels + channel
@@ -79,7 +107,7 @@ def raise_channels(
     tl.store(out + place, (base + mixed * scale[:, None]).to(out.dtype.element_ty), mask=mask)
 
 
-def modulate_triton(x, u, key, bias, gate) -> torch.Tensor:
+def modulate_triton(x: Tensor, u: Tensor, key: Tensor, bias: Tensor, gate: Tensor) -> Tensor:
     """As `plain.modulate`, on the GPU, or anywhere under TRITON_INTERPRET=1.
 
     X and U: one shape [B,C,...] and one dtype, FP16, BF16 or FP32, contiguous. key and gate [B,C,N] and bias [B,N]: of
@@ -92,17 +120,17 @@ def modulate_triton(x, u, key, bias, gate) -> torch.Tensor:
     return out
 
 
-def modulation(x, u, key, bias, gate) -> tuple[torch.Tensor, list[Launch]]:
+def modulation(x: Tensor, u: Tensor, key: Tensor, bias: Tensor, gate: Tensor) -> tuple[Tensor, list[Launch]]:
     """The output's memory and the three launches that fill it. As `modulate_triton`, which runs them."""
     check_maps(x=x, u=u)
     batch, channels, *sides = x.shape
     words = bias.shape[-1]
-    plan = {
+    language_plan = {
         "key": (key, (batch, channels, words)),
         "bias": (bias, (batch, words)),
         "gate": (gate, (batch, channels, words)),
     }
-    check_shapes(x.device, plan)
+    check_shapes(x.device, language_plan)
     key, bias, gate = key.contiguous(), bias.contiguous(), gate.contiguous()
 
     positions = math.prod(sides)

@@ -1,15 +1,20 @@
-"""The nodes of domain `cstm` for OpenVINO, whose ONNX reader (2026.4) knows no functions inside a model.
+"""`Modulate` and `Select` for OpenVINO, whose ONNX reader (2026.4) knows no functions inside a model.
 
 Free of torch and onnx: a runtime can add these to its `openvino.Core` and then reads the same file as every back end.
 """
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
+from openvino import Node, Output
 from openvino import opset13 as ov
+from openvino.frontend import NodeContext
 from openvino.frontend.onnx import ConversionExtension
 
 DOMAIN = "cstm"
+Value: TypeAlias = "Node | Output"
 
 
 def extensions() -> list[ConversionExtension]:
@@ -17,9 +22,9 @@ def extensions() -> list[ConversionExtension]:
     return [ConversionExtension("Modulate", DOMAIN, _modulate), ConversionExtension("Select", DOMAIN, _select)]
 
 
-def _modulate(node) -> list:
-    x, u, *plan = (node.get_input(index) for index in range(5))
-    key, bias, gate = map(_wide, plan)
+def _modulate(node: NodeContext) -> list[Output]:
+    x, u, *language_plan = (node.get_input(index) for index in range(5))
+    key, bias, gate = map(_wide, language_plan)
     u = _wide(u)
     mean = _means(u)
     product = ov.matmul(ov.reshape(mean, np.array([0, 1, -1]), True), key, False, False)
@@ -31,7 +36,7 @@ def _modulate(node) -> list:
     return _result(ov.add(_wide(x), ov.multiply(u, scale)), x)
 
 
-def _select(node) -> list:
+def _select(node: NodeContext) -> list[Output]:
     spatial, temporal, sentence, *layers = (node.get_input(index) for index in range(7))
     squeeze_weight, squeeze_bias, select_weight, select_bias = layers
     streams = [_wide(spatial), _wide(temporal)]
@@ -44,28 +49,28 @@ def _select(node) -> list:
     return _result(ov.add(*shares), spatial)
 
 
-def _means(maps):
+def _means(maps: Value) -> Node:
     """[B,C,...] -> [B,C,1,...], over positions. The maps keep the layout in which convolutions leave them."""
     return ov.reduce_mean(maps, np.arange(2, maps.get_output_partial_shape(0).rank.get_length()), True)
 
 
-def _like_means(values, means):
+def _like_means(values: Value, means: Value) -> Node:
     """A value a channel, in the shape of `means`."""
     return ov.reshape(values, ov.shape_of(means), False)
 
 
-def _wide(value):
+def _wide(value: Value) -> Node:
     return ov.convert(value, "f32")
 
 
-def _result(maps, like) -> list:
+def _result(maps: Value, like: Value) -> list[Output]:
     """`maps` in the dtype of `like`; a node's outputs."""
     return [ov.convert_like(maps, like).output(0)]
 
 
-def _linear(value, weight, bias):
+def _linear(value: Value, weight: Value, bias: Value) -> Node:
     return ov.add(ov.matmul(value, weight, False, True), bias)
 
 
-def _scalar(value: float):
+def _scalar(value: float) -> Node:
     return ov.constant(np.float32(value))

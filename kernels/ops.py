@@ -1,6 +1,7 @@
-"""The operators `cstm::modulate` and `cstm::select` of PyTorch: opaque to export, plain on the CPU, Triton on CUDA.
+"""`Modulate` and `Select` as operators of PyTorch, `cstm::modulate` and `cstm::select`.
 
-For inference: they have no gradient. Importing this module registers them; it needs no Triton.
+Opaque to export, plain on the CPU, Triton on CUDA. For inference: they have no gradient. Importing this module
+registers them; it needs no Triton.
 """
 
 from __future__ import annotations
@@ -39,16 +40,16 @@ select.register_fake(plain.select)
 
 
 @modulate.register_kernel("cuda")
-def _modulate_cuda(x, u, *plan):
+def _modulate_cuda(x: Tensor, u: Tensor, *language_plan: Tensor) -> Tensor:
     if not _for_triton(x, u):
-        return plain.modulate(x, u, *plan)
+        return plain.modulate(x, u, *language_plan)
     from cstm.kernels.modulation import modulate_triton
 
-    return modulate_triton(x, u, *plan)
+    return modulate_triton(x, u, *language_plan)
 
 
 @select.register_kernel("cuda")
-def _select_cuda(spatial, temporal, *layers):
+def _select_cuda(spatial: Tensor, temporal: Tensor, *layers: Tensor) -> Tensor:
     if not _for_triton(spatial, temporal):
         return plain.select(spatial, temporal, *layers)
     from cstm.kernels.selection import select_triton

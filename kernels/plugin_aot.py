@@ -6,26 +6,29 @@ TensorRT keeps the kernel inside the engine and launches it itself: the engine r
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from functools import cache
+from types import GenericAlias, ModuleType
+from typing import Any
 
 from cstm.kernels.call import STEPS, KernelCall
 from cstm.kernels.plugin_v3 import DTYPES, NAMESPACE
 
 
 @cache
-def register_aot_plugins(trt, trtp) -> None:
+def register_aot_plugins(trt: ModuleType, trtp: ModuleType) -> None:
     """Make the plugins known for this process. trt, trtp: the modules `tensorrt` and `tensorrt.plugin`."""
     for name, count in STEPS.items():
         plugin, inputs = f"{NAMESPACE}::{name}", [f"input_{index}" for index in range(count)]
         given = dict.fromkeys(inputs, trtp.TensorDesc) | {"ptx": str, "call": str}
         trtp.register(plugin)(_signed(_describer(trt, trtp), given, trtp.TensorDesc))
-        result = tuple[str, str, trtp.KernelLaunchParams, trtp.SymIntExprs]
-        more = {"outputs": tuple[trtp.TensorDesc], "tactic": int}
+        result = GenericAlias(tuple, (str, str, trtp.KernelLaunchParams, trtp.SymIntExprs))
+        more = {"outputs": GenericAlias(tuple, (trtp.TensorDesc,)), "tactic": int}
         trtp.aot_impl(plugin)(_signed(_implementer(trtp), given | more, result))
 
 
-def _describer(trt, trtp):
-    def describe(*inputs_and_fields):
+def _describer(trt: ModuleType, trtp: ModuleType) -> Callable:
+    def describe(*inputs_and_fields: Any) -> Any:
         """The output's shape and dtype."""
         *inputs, ptx, call = inputs_and_fields
         made = KernelCall.from_fields(ptx, call)
@@ -35,8 +38,8 @@ def _describer(trt, trtp):
     return describe
 
 
-def _implementer(trtp):
-    def implement(*inputs_and_fields):
+def _implementer(trtp: ModuleType) -> Callable:
+    def implement(*inputs_and_fields: Any) -> tuple[str, str, Any, Any]:
         """The kernel, its grid as expressions of the batch, and its integers."""
         *inputs, ptx, call, _outputs, _tactic = inputs_and_fields
         made = KernelCall.from_fields(ptx, call)
@@ -53,13 +56,13 @@ def _implementer(trtp):
     return implement
 
 
-def _signed(function, parameters: dict, result):
+def _signed(function: Callable, parameters: dict[str, Any], result: Any) -> Callable:
     """`function(*args)` with named, typed parameters, which TensorRT reads from its signature and may pass by name."""
 
-    def signed(*args, **named):
+    def signed(*args: Any, **named: Any) -> Any:
         return function(*args, *(named[name] for name in list(parameters)[len(args) :]))
 
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     fields = [inspect.Parameter(name, kind, annotation=annotation) for name, annotation in parameters.items()]
-    signed.__signature__ = inspect.Signature(fields, return_annotation=result)
+    signed.__dict__["__signature__"] = inspect.Signature(fields, return_annotation=result)
     return signed

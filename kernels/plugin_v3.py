@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import ctypes
 import math
+from collections.abc import Callable
 from functools import cache
+from types import ModuleType
+from typing import Any
 
 from cstm.errors import EngineError
 from cstm.kernels.call import STEPS, VERSION, KernelCall
@@ -17,7 +20,7 @@ DTYPES = {"float32": "FLOAT", "float16": "HALF", "bfloat16": "BF16"}
 
 
 @cache
-def register_plugins(trt) -> None:
+def register_plugins(trt: ModuleType) -> None:
     """Make the plugins known to `trt`, the module tensorrt or tensorrt_rtx, for this process."""
     registry = trt.get_plugin_registry()
     plugin_class = _plugin_class(trt)
@@ -26,88 +29,97 @@ def register_plugins(trt) -> None:
             raise EngineError(f"{trt.__name__} does not take the plugin {name}")
 
 
-def _plugin_class(trt):
-    class KernelPlugin(trt.IPluginV3, trt.IPluginV3OneCore, trt.IPluginV3OneBuild, trt.IPluginV3OneRuntime):
+def _plugin_class(trt: ModuleType) -> Callable[[str, KernelCall], Any]:
+    plugin: Any = trt.IPluginV3
+    core: Any = trt.IPluginV3OneCore
+    build: Any = trt.IPluginV3OneBuild
+    runtime: Any = trt.IPluginV3OneRuntime
+
+    class KernelPlugin(plugin, core, build, runtime):
         """Launches one kernel on the stream it is given."""
 
         def __init__(self, name: str, call: KernelCall):
-            for base in (trt.IPluginV3, trt.IPluginV3OneCore, trt.IPluginV3OneBuild, trt.IPluginV3OneRuntime):
+            for base in (plugin, core, build, runtime):
                 base.__init__(self)
             self.plugin_name, self.plugin_version, self.plugin_namespace = name, VERSION, NAMESPACE
             self.num_outputs = 1
             self.call, self.function = call, None
+            self.kept = {name: text.encode() for name, text in call.fields().items()}
 
-        def get_capability_interface(self, kind):
+        def get_capability_interface(self, kind: Any) -> Any:
             return self
 
-        def get_output_data_types(self, input_types):
+        def get_output_data_types(self, input_types: Any) -> list[Any]:
             return [_dtype(trt, self.call)]
 
-        def get_output_shapes(self, inputs, shape_inputs, builder):
+        def get_output_shapes(self, inputs: Any, shape_inputs: Any, builder: Any) -> list[Any]:
             shape = trt.DimsExprs(1 + len(self.call.shape))
             shape[0] = inputs[0][0]
             for axis, size in enumerate(self.call.shape, 1):
                 shape[axis] = builder.constant(size)
             return [shape]
 
-        def supports_format_combination(self, position, tensors, num_inputs):
+        def supports_format_combination(self, position: int, tensors: Any, num_inputs: int) -> bool:
             tensor = tensors[position].desc
             fits = position < num_inputs or tensor.type == _dtype(trt, self.call)
             return fits and tensor.format == trt.TensorFormat.LINEAR
 
-        def configure_plugin(self, inputs, outputs):
+        def configure_plugin(self, inputs: Any, outputs: Any) -> None:
             pass
 
-        def on_shape_change(self, inputs, outputs):
+        def on_shape_change(self, inputs: Any, outputs: Any) -> None:
             pass
 
-        def get_fields_to_serialize(self):
-            self.kept = {name: text.encode() for name, text in self.call.fields().items()}
+        def get_fields_to_serialize(self) -> Any:
             fields = [trt.PluginField(name, data, trt.PluginFieldType.CHAR) for name, data in self.kept.items()]
             return trt.PluginFieldCollection(fields)
 
-        def attach_to_context(self, context):
+        def attach_to_context(self, context: Any) -> KernelPlugin:
             attached = self.clone()
             attached.function = _load(self.call)  # now, since a stream under capture allows no loading
             return attached
 
-        def enqueue(self, input_desc, output_desc, inputs, outputs, workspace, stream):
+        def enqueue(
+            self, input_desc: Any, output_desc: Any, inputs: Any, outputs: Any, workspace: int, stream: int
+        ) -> None:
             call, batch = self.call, input_desc[0].dims[0]
             values = [*inputs, *call.scalars, outputs[0]]
             kinds = [ctypes.c_void_p] * len(inputs) + [ctypes.c_int32] * len(call.scalars) + [ctypes.c_void_p]
             _launch(self.function, (call.blocks * batch, call.columns), call, (tuple(values), tuple(kinds)), stream)
 
-        def set_tactic(self, tactic):
+        def set_tactic(self, tactic: int) -> None:
             pass
 
-        def clone(self):
+        def clone(self) -> KernelPlugin:
             return KernelPlugin(self.plugin_name, self.call)
 
     return KernelPlugin
 
 
-def _creator_class(trt, plugin_class):
-    class Creator(trt.IPluginCreatorV3One):
+def _creator_class(trt: ModuleType, plugin_class: Callable[[str, KernelCall], Any]) -> Callable[[str], Any]:
+    creator: Any = trt.IPluginCreatorV3One
+
+    class Creator(creator):
         """Makes a plugin from an ONNX node's attributes, or from an engine."""
 
         def __init__(self, name: str):
-            trt.IPluginCreatorV3One.__init__(self)
+            creator.__init__(self)
             self.name, self.plugin_namespace, self.plugin_version = name, NAMESPACE, VERSION
             fields = [trt.PluginField(field, b"", trt.PluginFieldType.CHAR) for field in ("ptx", "call")]
             self.field_names = trt.PluginFieldCollection(fields)
 
-        def create_plugin(self, name, fields, phase):
+        def create_plugin(self, name: str, fields: Any, phase: Any) -> Any:
             texts = {field.name: bytes(field.data).rstrip(b"\0").decode() for field in fields}
             return plugin_class(self.name, KernelCall.from_fields(texts["ptx"], texts["call"]))
 
     return Creator
 
 
-def _dtype(trt, call: KernelCall):
+def _dtype(trt: ModuleType, call: KernelCall) -> Any:
     return getattr(trt.DataType, DTYPES[call.dtype])
 
 
-def _load(call: KernelCall):
+def _load(call: KernelCall) -> Any:
     """The kernel, loaded into the current context."""
     from cuda.bindings import driver
 
@@ -115,7 +127,7 @@ def _load(call: KernelCall):
 
 
 @cache
-def _load_into(context: int, ptx: str, entry: str):
+def _load_into(context: int, ptx: str, entry: str) -> Any:
     """Kept for the life of the process: plugins of one shape share it. The driver compiles the PTX."""
     from cuda.bindings import driver
 
@@ -123,7 +135,9 @@ def _load_into(context: int, ptx: str, entry: str):
     return _checked(driver.cuModuleGetFunction(module, entry.encode()), f"finding {entry}")
 
 
-def _launch(function, grid: tuple[int, int], call: KernelCall, arguments, stream: int) -> None:
+def _launch(
+    function: Any, grid: tuple[int, int], call: KernelCall, arguments: tuple[tuple, tuple], stream: int
+) -> None:
     from cuda.bindings import driver
 
     block = (call.threads, 1, 1)
@@ -131,7 +145,7 @@ def _launch(function, grid: tuple[int, int], call: KernelCall, arguments, stream
     _checked(done, f"launching {call.entry} on {math.prod(grid)} programs")
 
 
-def _checked(answer: tuple, what: str):
+def _checked(answer: tuple, what: str) -> Any:
     """The driver's answer without its error code. EngineError when that is one."""
     error, *values = answer
     if int(error) != 0:

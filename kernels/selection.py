@@ -1,4 +1,4 @@
-"""LGFS's selection in Triton; `plain.select` is its definition.
+"""`Select`, LGFS's deployed operator, in Triton; `plain.select` is its definition.
 
 Two kernels read the maps: the pools of both streams, then their weighted sum. Between them `plain.stream_scores` makes
 the scores: its two matrix products have B rows and are bound by reading the weights once, which cuBLAS does well, so a
@@ -12,6 +12,7 @@ import math
 import torch
 import triton
 import triton.language as tl
+from torch import Tensor
 
 from cstm.errors import ContractError
 from cstm.kernels.checks import check_maps, check_shapes
@@ -21,7 +22,15 @@ from cstm.kernels.tiles import Tiling, row_means, tile_rows, tiling
 
 
 @triton.jit
-def pool_streams(spatial, temporal, channels, positions, pooled, ROWS: tl.constexpr, SPAN: tl.constexpr):
+def pool_streams(
+    spatial: tl.tensor,
+    temporal: tl.tensor,
+    channels: tl.tensor,
+    positions: tl.tensor,
+    pooled: tl.tensor,
+    ROWS: tl.constexpr,
+    SPAN: tl.constexpr,
+) -> None:
     """Means [B,2E] in FP32, the spatial stream's first. Grid: B * blocks of channels, 2 streams."""
     sample, channel, present = tile_rows(channels, ROWS)
     row = sample * channels + channel
@@ -34,7 +43,16 @@ def pool_streams(spatial, temporal, channels, positions, pooled, ROWS: tl.conste
 
 
 @triton.jit
-def blend_streams(spatial, temporal, scores, channels, positions, out, ROWS: tl.constexpr, SPAN: tl.constexpr):
+def blend_streams(
+    spatial: tl.tensor,
+    temporal: tl.tensor,
+    scores: tl.tensor,
+    channels: tl.tensor,
+    positions: tl.tensor,
+    out: tl.tensor,
+    ROWS: tl.constexpr,
+    SPAN: tl.constexpr,
+) -> None:
     """w_s * S + w_t * V, weights from scores [B,2E]. Grid: B * blocks of channels, spans of positions."""
     sample, channel, present = tile_rows(channels, ROWS)
     place = scores + 2 * sample * channels + channel
@@ -53,8 +71,14 @@ def blend_streams(spatial, temporal, scores, channels, positions, out, ROWS: tl.
 
 
 def select_triton(
-    spatial, temporal, sentence, squeeze_weight, squeeze_bias, select_weight, select_bias
-) -> torch.Tensor:
+    spatial: Tensor,
+    temporal: Tensor,
+    sentence: Tensor,
+    squeeze_weight: Tensor,
+    squeeze_bias: Tensor,
+    select_weight: Tensor,
+    select_bias: Tensor,
+) -> Tensor:
     """As `plain.select`, on the GPU, or anywhere under TRITON_INTERPRET=1.
 
     S and V: one shape [B,E,...] and one dtype, FP16, BF16 or FP32, contiguous. Sentence, weights and biases: one of
@@ -81,7 +105,7 @@ def select_triton(
     return out
 
 
-def pooling(spatial, temporal) -> tuple[torch.Tensor, Launch]:
+def pooling(spatial: Tensor, temporal: Tensor) -> tuple[Tensor, Launch]:
     """Memory for the means of contiguous maps [B,E,...], [B,2E] in FP32, and the launch that fills it."""
     cut, batch, width, positions = _cut(spatial)
     pooled = torch.empty(batch, 2 * width, dtype=torch.float32, device=spatial.device)
@@ -90,7 +114,7 @@ def pooling(spatial, temporal) -> tuple[torch.Tensor, Launch]:
     return pooled, Launch(pool_streams, grid, arguments, {"ROWS": cut.rows, "SPAN": cut.span})
 
 
-def blending(spatial, temporal, scores) -> tuple[torch.Tensor, Launch]:
+def blending(spatial: Tensor, temporal: Tensor, scores: Tensor) -> tuple[Tensor, Launch]:
     """Memory for the weighted sum of contiguous maps [B,E,...], and the launch that fills it from scores [B,2E]."""
     cut, batch, width, positions = _cut(spatial)
     out = torch.empty_like(spatial)
@@ -99,7 +123,7 @@ def blending(spatial, temporal, scores) -> tuple[torch.Tensor, Launch]:
     return out, Launch(blend_streams, grid, arguments, {"ROWS": cut.rows, "SPAN": cut.span})
 
 
-def _cut(maps: torch.Tensor) -> tuple[Tiling, int, int, int]:
+def _cut(maps: Tensor) -> tuple[Tiling, int, int, int]:
     batch, width, *sides = maps.shape
     positions = math.prod(sides)
     return tiling(width, positions), batch, width, positions

@@ -42,7 +42,7 @@ def tiling(channels: int, positions: int, words: int = 1) -> Tiling:
 
 
 @triton.jit
-def tile_rows(channels, ROWS: tl.constexpr):
+def tile_rows(channels: tl.tensor, ROWS: tl.constexpr) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
     """This program's sample, the channels [ROWS] of its tile, and which of them there are; from the first grid axis."""
     blocks = tl.cdiv(channels, ROWS)
     sample = tl.program_id(0) // blocks
@@ -51,7 +51,16 @@ def tile_rows(channels, ROWS: tl.constexpr):
 
 
 @triton.jit
-def row_means(maps, row, present, first, last, positions, ROWS: tl.constexpr, SPAN: tl.constexpr):
+def row_means(
+    maps: tl.tensor,
+    row: tl.tensor,
+    present: tl.tensor,
+    first: tl.tensor,
+    last: tl.tensor,
+    positions: tl.tensor,
+    ROWS: tl.constexpr,
+    SPAN: tl.constexpr,
+) -> tl.tensor:
     """[ROWS] in FP32: what positions first..last add to the mean of each row of `maps` [rows, positions].
 
     Dividing before summing keeps the mean of values near the type's maximum finite.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from cstm.kernels.plain import l2_normalise, per_channel
 
@@ -13,13 +13,13 @@ CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
 
-def coordinate_map(height: int, width: int, like: torch.Tensor | None = None) -> torch.Tensor:
+def coordinate_map(height: int, width: int, like: Tensor | None = None) -> Tensor:
     """[1,8,H,W]: each cell's x and y minimum, maximum and centre in [-1, 1], then 1/W and 1/H."""
-    options = {} if like is None else {"dtype": like.dtype, "device": like.device}
-    x = torch.arange(width, **options).expand(height, width)
-    y = torch.arange(height, **options)[:, None].expand(height, width)
+    dtype, device = (None, None) if like is None else (like.dtype, like.device)
+    x = torch.arange(width, dtype=dtype, device=device).expand(height, width)
+    y = torch.arange(height, dtype=dtype, device=device)[:, None].expand(height, width)
     scale_x, scale_y = 2 / width, 2 / height
-    one = torch.ones(height, width, **options)
+    one = torch.ones(height, width, dtype=dtype, device=device)
     cells = [x * scale_x - 1, y * scale_y - 1, (x + 1) * scale_x - 1, (y + 1) * scale_y - 1]
     cells += [(x + 0.5) * scale_x - 1, (y + 0.5) * scale_y - 1, one / width, one / height]
     return torch.stack(cells)[None]
@@ -43,25 +43,26 @@ class CMAM(nn.Module):
         nn.init.zeros_(self.gate.weight)
         nn.init.zeros_(self.gate.bias)
 
-    def mixed(self, x: torch.Tensor) -> torch.Tensor:
+    def mixed(self, x: Tensor) -> Tensor:
         """U, the features mixed with the coordinates; the shape of `x`, [B,C,H,W] or [B,C,T,H,W]."""
-        cells = coordinate_map(*x.shape[-2:], like=x)
+        height, width = x.shape[-2:]
+        cells = coordinate_map(height, width, like=x)
         if x.dim() == 5:
             cells = cells.unsqueeze(2)
         cells = cells.expand(x.shape[0], COORDINATES, *x.shape[2:])
         return F.relu(self.mix(torch.cat([x, cells], dim=1)))
 
-    def word_weights(self, u: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+    def word_weights(self, u: Tensor, words: Tensor) -> Tensor:
         """p [B,N], from `mixed` features and words [B,N,D]; it sums to one over all N places, padding included."""
         keys = self.key(u).flatten(2)
         queries = self.query(words.transpose(1, 2))
         return l2_normalise(torch.einsum("bdp,bdn->bn", keys, queries)).softmax(-1)
 
-    def channel_gate(self, weights: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+    def channel_gate(self, weights: Tensor, words: Tensor) -> Tensor:
         """g [B,C] in (0, 1), from the words' weights [B,N] and the words [B,N,D]; 0.5 leaves a channel as it is."""
         return torch.sigmoid(self.gate(torch.einsum("bn,bnd->bd", weights, words)))
 
-    def forward(self, x, words):
+    def forward(self, x: Tensor, words: Tensor) -> Tensor:
         """X [B,C,H,W] or [B,C,T,H,W] and word features [B,N,D] -> X modulated, of the same shape."""
         u = self.mixed(x)
         gate = self.channel_gate(self.word_weights(u, words), words)

@@ -7,19 +7,22 @@ mean of U over positions, a is proportional to u . (W_k^T Q) + b_k . Q (the L2 n
 and since the softmax sums to one the gate is sigmoid(sum p_n (G t_n + c)). `key` = W_k^T Q, `bias` = b_k . Q and
 `gate` = G t + c depend on the sentence alone: they are the language plan, made once a sentence.
 
-What is left of CMAM at run time, and LGFS, are operators of `kernels.ops`, which export to one node each.
+What is left of CMAM at run time is the operator `Modulate`, and LGFS is `Select`; each exports to one node. Both are in
+`kernels.ops`.
 """
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import cstm.kernels.ops  # noqa: F401 (registers torch.ops.cstm)
 from cstm.models import contract as names
 from cstm.models.cmam import CMAM
 from cstm.models.config import STAGES
-from cstm.models.cstm import CSTM, middle_frame
+from cstm.models.cstm import CSTM, StreamEncoder, middle_frame
 from cstm.models.decoder import pyramid
 from cstm.models.lgfs import LGFS
 
@@ -31,20 +34,21 @@ class TextComponent(nn.Module):
         super().__init__()
         self.text = model.text
         self.single_input = model.config.text == "gru"
-        self.cmams = nn.ModuleList(cmam for encoder in model.encoders.values() for cmam in encoder.cmam)
+        encoders = cast("list[StreamEncoder]", list(model.encoders.values()))
+        self.cmams = nn.ModuleList(cmam for encoder in encoders for cmam in encoder.cmam)
 
-    def forward(self, *text):
+    def forward(self, *text: Tensor) -> tuple[Tensor, ...]:
         words, sentence = self.text(text[0] if self.single_input else text)
-        plan = [tensor for cmam in self.cmams for tensor in language_plan(cmam, words)]
-        return sentence, *plan
+        return sentence, *(tensor for cmam in self.cmams for tensor in language_plan(cast(CMAM, cmam), words))
 
 
-def language_plan(cmam: CMAM, words: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def language_plan(cmam: CMAM, words: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Words [B,N,D] -> key [B,C,N], bias [B,N], gate [B,C,N] of one CMAM in evaluation mode."""
-    conv, norm = cmam.key
-    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    conv, norm = cast("tuple[nn.Conv2d, nn.BatchNorm2d]", tuple(cmam.key))  # or their like in three dimensions
+    mean, variance = cast("tuple[Tensor, Tensor]", (norm.running_mean, norm.running_var))
+    scale = norm.weight / (variance + norm.eps).sqrt()
     weight = conv.weight.flatten(1) * scale[:, None]
-    offset = norm.bias - norm.running_mean * scale
+    offset = norm.bias - mean * scale
     queries = cmam.query(words.transpose(1, 2))
     return weight.T @ queries, offset @ queries, cmam.gate(words).transpose(1, 2)
 
@@ -54,17 +58,17 @@ class EncoderComponent(nn.Module):
 
     def __init__(self, model: CSTM, stream: str):
         super().__init__()
-        self.encoder = model.encoders[stream]
+        self.encoder = cast(StreamEncoder, model.encoders[stream])
 
-    def forward(self, *inputs):
-        pixels, *plan = inputs
-        x = pixels.to(self.encoder.project[0][0].weight.dtype) / 255
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        pixels, *language_plans = inputs
+        x = pixels.to(next(self.encoder.parameters()).dtype) / 255
         features = []
         for index, stage in enumerate(self.encoder.stages):
             x = stage(x)
-            if plan:
-                u = self.encoder.cmam[index].mixed(x)
-                x = torch.ops.cstm.modulate(x, u, *plan[3 * index : 3 * index + 3])
+            if language_plans:
+                u = cast(CMAM, self.encoder.cmam[index]).mixed(x)
+                x = torch.ops.cstm.modulate(x, u, *language_plans[3 * index : 3 * index + 3])
             features.append(self.encoder.project[index](middle_frame(x)))
         return tuple(features)
 
@@ -77,7 +81,7 @@ class FusionComponent(nn.Module):
         self.fusion = model.fusion
         self.streams = len(model.config.streams)
 
-    def forward(self, *inputs):
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         count = len(STAGES)
         streams = [inputs[i * count : (i + 1) * count] for i in range(self.streams)]
         sentence = inputs[-1]
@@ -85,7 +89,7 @@ class FusionComponent(nn.Module):
         return tuple(_fuse(module, maps, sentence) for module, maps in stages)
 
 
-def _fuse(module: nn.Module, maps: tuple[torch.Tensor, ...], sentence: torch.Tensor) -> torch.Tensor:
+def _fuse(module: nn.Module, maps: tuple[Tensor, ...], sentence: Tensor) -> Tensor:
     if not isinstance(module, LGFS):
         return module(list(maps))
     layers = (module.squeeze.weight, module.squeeze.bias, module.select.weight, module.select.bias)
@@ -100,13 +104,13 @@ class DecoderComponent(nn.Module):
         self.merge = model.decoder.merge
         self.head = model.decoder.heads[-1]
 
-    def forward(self, *fused):
+    def forward(self, *fused: Tensor) -> Tensor:
         return self.head(pyramid(self.merge, fused)[-1])
 
 
 def component_modules(model: CSTM) -> dict[str, nn.Module]:
     """The model's components by name, in the contract's order, sharing its weights; in evaluation mode."""
-    modules = {names.TEXT_ENCODER: TextComponent(model)}
+    modules: dict[str, nn.Module] = {names.TEXT_ENCODER: TextComponent(model)}
     modules |= {names.encoder_name(stream): EncoderComponent(model, stream) for stream in model.config.streams}
     modules |= {names.FUSION: FusionComponent(model), names.DECODER: DecoderComponent(model)}
     return {name: modules[name].eval() for name in names.contract(model.config)}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from reprlib import repr as shortened
+from typing import Any
 
 STAGES = (1, 2, 3, 4, 5)
 STREAMS = ("spatial", "temporal")
@@ -22,13 +25,37 @@ INCEPTION_BLOCKS = {
     "5c": (384, 192, 384, 48, 128, 128),
 }
 
+# What a field may be. The bounds leave room for any network that would run, and none for one that would never be built.
+WHOLE_NUMBERS = {
+    "size": (32, 4096),
+    "frames": (8, 256),
+    "stride": (1, 256),
+    "max_words": (1, 512),
+    "text_width": (1, 8192),
+    "word_vector_width": (1, 8192),
+    "vocabulary": (0, 1_000_000),
+    "transformer_width": (1, 8192),
+    "transformer_layers": (1, 64),
+    "transformer_heads": (1, 256),
+    "decoder_width": (1, 4096),
+}
+LARGEST_WIDTH, MOST_BLOCKS = 8, 64
+CHOICES = {
+    "text": ("gru", "transformer"),
+    "head_convs": (2, 3),
+    "streams": (STREAMS, STREAMS[:1], STREAMS[1:]),
+    "cmam": (True, False),
+    "mask_rule": ("half_max", "probability"),
+}
+
 
 @dataclass(frozen=True)
 class CSTMConfig:
     """Everything that decides the network's shapes and the rule from response to mask.
 
     text: "gru" (word vectors, one GRU; the released code) or "transformer" (token ids, BERT).
-    size: side R of the square frames in pixels, divisible by 32. frames: T, frames in a clip.
+    size: side R of the square frames in pixels, divisible by 32. frames: T, frames in a clip. stride: from one of them
+    to the next, in frames of the video.
     max_words: N, words or tokens in a sentence, padding included.
     text_width: D. word_vector_width: of the GRU's input. vocabulary: rows of the transformer's embedding (0 for the
     GRU); transformer_width, _layers and _heads: BERT's hidden size and depth.
@@ -45,6 +72,7 @@ class CSTMConfig:
     text: str = "transformer"
     size: int = 320
     frames: int = 8
+    stride: int = 2
     max_words: int = 24
     text_width: int = 512
     word_vector_width: int = 300
@@ -62,37 +90,31 @@ class CSTMConfig:
     cmam: bool = True
     mask_rule: str = "half_max"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in ("spatial_layers", "lgfs_stages", "streams"):
-            object.__setattr__(self, field, tuple(getattr(self, field)))
-        rules = {
-            "text must be gru or transformer": self.text in ("gru", "transformer"),
-            "size must be a positive multiple of 32": self.size > 0 and self.size % 32 == 0,
-            "frames must be a positive multiple of 8": self.frames > 0 and self.frames % 8 == 0,
-            "streams must be spatial, temporal or both": self.streams in (STREAMS, STREAMS[:1], STREAMS[1:]),
-            "lgfs_stages must be stages from 1 to 5": set(self.lgfs_stages) <= set(STAGES),
-            "lgfs_stages must be empty with one stream: LGFS weighs two": len(self.streams) == 2
-            or not self.lgfs_stages,
-            "head_convs must be 2 or 3": self.head_convs in (2, 3),
-            "mask_rule must be half_max or probability": self.mask_rule in ("half_max", "probability"),
-        }
-        broken = [rule for rule, holds in rules.items() if not holds]
-        if broken:
+            if isinstance(value := getattr(self, field), list):
+                object.__setattr__(self, field, tuple(value))
+        if broken := _unfit_fields(self) or _unfit_together(self):
             raise ValueError(f"CSTMConfig: {'; '.join(broken)}")
 
     @classmethod
-    def from_preset(cls, name: str, **changes) -> CSTMConfig:
+    def from_preset(cls, name: str, **changes: Any) -> CSTMConfig:
         """The preset `name` ("paper", "released" or "tiny") with some fields changed. ValueError on another name."""
         if name not in PRESETS:
             raise ValueError(f"unknown preset {name!r}: choose from {', '.join(PRESETS)}")
         return dataclasses.replace(PRESETS[name], **changes)
 
     @classmethod
-    def from_dict(cls, fields: dict) -> CSTMConfig:
-        """The inverse of `to_dict`. ValueError names fields that this version does not know."""
-        unknown = set(fields) - {field.name for field in dataclasses.fields(cls)}
-        if unknown:
-            raise ValueError(f"CSTMConfig: unknown fields {', '.join(sorted(unknown))}")
+    def from_dict(cls, fields: Mapping[str, Any]) -> CSTMConfig:
+        """The inverse of `to_dict`; a field that is absent, as in older files, has its default.
+
+        ValueError when `fields` is no mapping, holds fields that this version does not know, or values out of bounds.
+        """
+        if not isinstance(fields, Mapping):
+            raise ValueError(f"CSTMConfig: {shortened(fields)} is not a mapping of fields")
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := [name for name in fields if name not in known]:
+            raise ValueError(f"CSTMConfig: unknown fields {shortened(unknown)}")
         return cls(**fields)
 
     def to_dict(self) -> dict:
@@ -118,6 +140,49 @@ class CSTMConfig:
     def inception(self, block: str) -> tuple[int, ...]:
         """Channel counts of one Inception block, scaled by `temporal_width`."""
         return tuple(scaled(c, self.temporal_width) for c in INCEPTION_BLOCKS[block])
+
+
+def _unfit_fields(config: CSTMConfig) -> list[str]:
+    """What is wrong with the fields one by one."""
+    rules: dict[str, tuple[bool, str]] = {}
+    for field, (least, most) in WHOLE_NUMBERS.items():
+        rules[field] = _whole(getattr(config, field), least, most), f"a whole number from {least} to {most:,}"
+    for field, choices in CHOICES.items():
+        value = getattr(config, field)
+        fits = any(type(choice) is type(value) and choice == value for choice in choices)
+        rules[field] = fits, " or ".join(map(str, choices))
+    for field in ("spatial_width", "temporal_width"):
+        width = getattr(config, field)
+        fits = type(width) in (int, float) and 0 < width <= LARGEST_WIDTH
+        rules[field] = fits, f"a number above 0, at most {LARGEST_WIDTH}"
+    layers, stages = config.spatial_layers, config.lgfs_stages
+    fits = isinstance(layers, tuple) and len(layers) == 4 and all(_whole(blocks, 1, MOST_BLOCKS) for blocks in layers)
+    rules["spatial_layers"] = fits, f"four whole numbers from 1 to {MOST_BLOCKS}"
+    fits = (
+        isinstance(stages, tuple) and all(_whole(stage, 1, 5) for stage in stages) and len(set(stages)) == len(stages)
+    )
+    rules["lgfs_stages"] = fits, "different stages from 1 to 5"
+    rules["preset"] = isinstance(config.preset, str), "a name"
+    return [f"{f} is {shortened(getattr(config, f))}, must be {rule}" for f, (fits, rule) in rules.items() if not fits]
+
+
+def _whole(value: object, least: int, most: int) -> bool:
+    return type(value) is int and least <= value <= most
+
+
+def _unfit_together(config: CSTMConfig) -> list[str]:
+    """What is wrong with fields that are right one by one."""
+    transformer = config.text == "transformer"
+    rules = {
+        f"size is {config.size}, must be a multiple of 32": config.size % 32 == 0,
+        f"frames is {config.frames}, must be a multiple of 8": config.frames % 8 == 0,
+        "lgfs_stages must be empty with one stream: LGFS weighs two": len(config.streams) == 2
+        or not config.lgfs_stages,
+        "vocabulary must be positive with a transformer": config.vocabulary > 0 or not transformer,
+        "transformer_width must be a multiple of transformer_heads": not transformer
+        or config.transformer_width % config.transformer_heads == 0,
+    }
+    return [rule for rule, holds in rules.items() if not holds]
 
 
 def scaled(channels: int, width: float) -> int:

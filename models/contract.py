@@ -65,16 +65,16 @@ def fused_name(stage: int) -> str:
     return f"fused_{stage}"
 
 
-def plan_names(stream: str, stage: int) -> tuple[str, str, str]:
+def language_plan_names(stream: str, stage: int) -> tuple[str, str, str]:
     """The language plan of one CMAM: key, bias and gate."""
-    return tuple(f"{part}_{stream}_{stage}" for part in ("key", "bias", "gate"))
+    return f"key_{stream}_{stage}", f"bias_{stream}_{stage}", f"gate_{stream}_{stage}"
 
 
 def contract(config: CSTMConfig) -> dict[str, Component]:
     """The components of a network, by name, in the order in which they run."""
     text_inputs = _text_inputs(config)
     sentence = TensorSpec(SENTENCE, (config.text_width,))
-    plans = {stream: _plan(config, stream) for stream in config.streams}
+    language_plans = {stream: _language_plan(config, stream) for stream in config.streams}
     features = {stream: _maps(config, [feature_name(stream, stage) for stage in STAGES]) for stream in config.streams}
     pixels = {
         "spatial": TensorSpec(FRAME, (3, config.size, config.size), "uint8"),
@@ -84,9 +84,9 @@ def contract(config: CSTMConfig) -> dict[str, Component]:
     fusion_inputs = sum(features.values(), ()) + ((sentence,) if config.lgfs_stages else ())
     mask_logits = TensorSpec(MASK_LOGITS, (1, config.size, config.size))
     components = [
-        Component(TEXT_ENCODER, text_inputs, (sentence, *sum(plans.values(), ()))),
+        Component(TEXT_ENCODER, text_inputs, (sentence, *sum(language_plans.values(), ()))),
         *(
-            Component(encoder_name(stream), (pixels[stream], *plans[stream]), features[stream])
+            Component(encoder_name(stream), (pixels[stream], *language_plans[stream]), features[stream])
             for stream in config.streams
         ),
         Component(FUSION, fusion_inputs, fused),
@@ -102,24 +102,24 @@ def chain_inputs(config: CSTMConfig) -> tuple[TensorSpec, ...]:
     return tuple({s.name: s for c in components for s in c.inputs if s.name not in made}.values())
 
 
-def _text_inputs(config):
+def _text_inputs(config: CSTMConfig) -> tuple[TensorSpec, ...]:
     if config.text == "gru":
         return (TensorSpec(WORD_VECTORS, (config.max_words, config.word_vector_width)),)
     return tuple(TensorSpec(name, (config.max_words,), "int64") for name in (TOKEN_IDS, TOKEN_MASK))
 
 
-def _plan(config, stream):
+def _language_plan(config: CSTMConfig, stream: str) -> tuple[TensorSpec, ...]:
     if not config.cmam:
         return ()
     specs = []
     for stage, channels in zip(STAGES, config.channels(stream), strict=True):
-        key, bias, gate = plan_names(stream, stage)
+        key, bias, gate = language_plan_names(stream, stage)
         words = config.max_words
         specs += [TensorSpec(key, (channels, words)), TensorSpec(bias, (words,)), TensorSpec(gate, (channels, words))]
     return tuple(specs)
 
 
-def _maps(config, names):
+def _maps(config: CSTMConfig, names: list[str]) -> tuple[TensorSpec, ...]:
     sides = (config.size >> stage for stage in STAGES)
     return tuple(TensorSpec(name, (config.decoder_width, side, side)) for name, side in zip(names, sides, strict=True))
 
@@ -133,12 +133,12 @@ def check_arrays(owner: str, specs: tuple[TensorSpec, ...], arrays: dict) -> int
     if set(expected) != given:
         missing, extra = sorted(set(expected) - given), sorted(given - set(expected))
         raise ContractError(f"{owner}: missing {missing or 'nothing'}, not expected {extra or 'nothing'}")
-    batch = None
+    batch = 0
     for spec in specs:
         shape = tuple(arrays[spec.name].shape)
         if len(shape) != len(spec.shape) + 1:
             raise ContractError(f"{owner}: {spec.name} has {len(shape)} axes, expected {len(spec.shape) + 1}")
-        batch = shape[0] if batch is None else batch
+        batch = batch or shape[0]
         if shape != spec.with_batch(batch) or batch < 1:
             raise ContractError(f"{owner}: {spec.name} has shape {shape}, expected {spec.with_batch(batch)}")
         dtype = str(arrays[spec.name].dtype).removeprefix("torch.")

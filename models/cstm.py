@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cstm.models.cmam import CMAM
 from cstm.models.config import RANDOM_WEIGHTS, CSTMConfig
@@ -11,7 +10,7 @@ from cstm.models.decoder import Decoder
 from cstm.models.i3d import i3d_stages
 from cstm.models.lgfs import conv_block, fusion_stages
 from cstm.models.resnet import resnet_stages
-from cstm.models.text import text_encoder
+from cstm.models.text import Text, text_encoder
 
 
 class StreamEncoder(nn.Module):
@@ -25,7 +24,7 @@ class StreamEncoder(nn.Module):
         self.cmam = nn.ModuleList(CMAM(c, config.text_width, dims) for c in channels if config.cmam)
         self.project = nn.ModuleList(conv_block(c, config.decoder_width, bias=False) for c in channels)
 
-    def forward(self, x, words):
+    def forward(self, x: Tensor, words: Tensor) -> list[Tensor]:
         """Pixels [B,3,R,R] or [B,3,T,R,R] in [0,1], words [B,N,D] -> five maps [B,E,R/2..R/32]."""
         features = []
         for index, stage in enumerate(self.stages):
@@ -36,7 +35,7 @@ class StreamEncoder(nn.Module):
         return features
 
 
-def middle_frame(x: torch.Tensor) -> torch.Tensor:
+def middle_frame(x: Tensor) -> Tensor:
     """[B,C,T,H,W] -> [B,C,H,W] at T//2, the target frame's place; [B,C,H,W] as it is."""
     # A slice, which back ends take from any layout; an index becomes Gather, before which OpenVINO converts all frames.
     return x.narrow(2, x.shape[2] // 2, 1).squeeze(2) if x.dim() == 5 else x
@@ -64,7 +63,7 @@ class CSTM(nn.Module):
         """Whether the weights were learnt, so that masks mean something."""
         return self.provenance["kind"] not in RANDOM_WEIGHTS
 
-    def response_maps(self, video: torch.Tensor, text) -> list[torch.Tensor]:
+    def response_maps(self, video: Tensor, text: Text) -> list[Tensor]:
         """Six logit maps [B,h,w], coarse to fine, h from R/32 to R.
 
         video: float32 [B,3,T,R,R] in [0,1], any R divisible by 32; the target frame is index T//2.
@@ -72,7 +71,7 @@ class CSTM(nn.Module):
         """
         return self.decoder(self.fused(video, text))
 
-    def fused(self, video: torch.Tensor, text) -> list[torch.Tensor]:
+    def fused(self, video: Tensor, text: Text) -> list[Tensor]:
         """The decoder's inputs for those of `response_maps`: the streams made one at stages 1..5, [B,E,R/2..R/32]."""
         words, sentence = self.text(text)
         pixels = {"spatial": video[:, :, video.shape[2] // 2], "temporal": video}
@@ -80,6 +79,6 @@ class CSTM(nn.Module):
         stages = zip(self.fusion, zip(*streams, strict=True), strict=True)
         return [fuse(list(features), sentence) for fuse, features in stages]
 
-    def forward(self, video, text):
+    def forward(self, video: Tensor, text: Text) -> list[Tensor]:
         """As `response_maps`."""
         return self.response_maps(video, text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from cstm.models.config import CSTMConfig
 
@@ -27,16 +27,15 @@ class Conv3dBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1):
         super().__init__()
-        self.pads = same_padding((kernel,) * 3, (stride,) * 3)
-        symmetric = self.pads[0] == self.pads[1]
+        pads = same_padding((kernel,) * 3, (stride,) * 3)
+        symmetric = pads[0] == pads[1]
+        self.pads = None if symmetric else pads
         self.conv = nn.Conv3d(
-            in_channels, out_channels, kernel, stride, padding=self.pads[0] if symmetric else 0, bias=False
+            in_channels, out_channels, kernel, stride, padding=pads[0] if symmetric else 0, bias=False
         )
         self.norm = nn.BatchNorm3d(out_channels)
-        if symmetric:
-            self.pads = None
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         if self.pads:
             x = F.pad(x, self.pads)
         return F.relu(self.norm(self.conv(x)), inplace=True)
@@ -50,7 +49,7 @@ class SameMaxPool3d(nn.Module):
         self.pads = same_padding(kernel, stride)
         self.pool = nn.MaxPool3d(kernel, stride, ceil_mode=True)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return self.pool(F.pad(x, self.pads))
 
 
@@ -70,7 +69,7 @@ class InceptionBlock(nn.Module):
             ]
         )
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return torch.cat([branch(x) for branch in self.branches], dim=1)
 
 
@@ -78,8 +77,8 @@ def i3d_stages(config: CSTMConfig) -> nn.ModuleList:
     """Five modules: [B,3,T,R,R] -> [B,C_1,T/2,R/2,R/2], then R/4 and R/8 at T/2, R/16 at T/4, R/32 at T/8."""
     stem, second = config.temporal_channels[:2]
 
-    def blocks(in_channels, names):
-        layers = []
+    def blocks(in_channels: int, names: tuple[str, ...]) -> list[InceptionBlock]:
+        layers: list[InceptionBlock] = []
         for name in names:
             layers.append(InceptionBlock(in_channels, config.inception(name)))
             in_channels = layers[-1].out_channels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cstm.models.config import CSTMConfig
 
@@ -21,16 +21,17 @@ class LGFS(nn.Module):
         self.squeeze = nn.Linear(2 * width + text_width, width)
         self.select = nn.Linear(width, 2 * width)
 
-    def weights(self, spatial, temporal, sentence) -> torch.Tensor:
+    def weights(self, spatial: Tensor, temporal: Tensor, sentence: Tensor) -> Tensor:
         """[B,2,E,1,1]: the weights of the spatial and of the temporal stream."""
         pooled = torch.cat([spatial.mean((2, 3)), temporal.mean((2, 3)), sentence], dim=1)
         scores = self.select(torch.relu(self.squeeze(pooled)))
         return scores.reshape(-1, 2, spatial.shape[1], 1, 1).softmax(1)
 
-    def forward(self, features, sentence):
+    def forward(self, features: list[Tensor], sentence: Tensor) -> Tensor:
         """[spatial, temporal], each [B,E,h,w], and the sentence [B,D] -> [B,E,h,w]."""
-        weights = self.weights(*features, sentence)
-        return weights[:, 0] * features[0] + weights[:, 1] * features[1]
+        spatial, temporal = features
+        weights = self.weights(spatial, temporal, sentence)
+        return weights[:, 0] * spatial + weights[:, 1] * temporal
 
 
 class ConcatFusion(nn.Module):
@@ -44,7 +45,7 @@ class ConcatFusion(nn.Module):
         self.reverse = stage != 5
         self.fuse = conv_block(streams * width, width)
 
-    def forward(self, features, sentence=None):
+    def forward(self, features: list[Tensor], sentence: Tensor | None = None) -> Tensor:
         """[spatial, temporal] or one of them, each [B,E,h,w] -> [B,E,h,w]. The sentence is not used."""
         return self.fuse(torch.cat(features[::-1] if self.reverse else features, dim=1))
 

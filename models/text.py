@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeAlias
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cstm.models.config import CSTMConfig
+
+Text: TypeAlias = "Tensor | tuple[Tensor, Tensor]"  # word vectors, or token ids and mask
 
 
 class GRUText(nn.Module):
@@ -19,7 +24,7 @@ class GRUText(nn.Module):
         self.encoder = nn.GRU(config.word_vector_width, config.text_width, bias=False, batch_first=True)
         self.norm = nn.LayerNorm(config.text_width)
 
-    def forward(self, word_vectors):
+    def forward(self, word_vectors: Tensor) -> tuple[Tensor, Tensor]:
         words = torch.tanh(self.norm(self.encoder(word_vectors)[0]))
         return words, words.mean(1)
 
@@ -45,7 +50,7 @@ class TransformerText(nn.Module):
         self.project = nn.Linear(width, config.text_width)
         self.norm = nn.LayerNorm(config.text_width)
 
-    def forward(self, text):
+    def forward(self, text: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         token_ids, token_mask = text
         hidden = self.encoder(input_ids=token_ids, attention_mask=token_mask).last_hidden_state
         mask = token_mask.unsqueeze(-1).to(hidden.dtype)
@@ -53,9 +58,9 @@ class TransformerText(nn.Module):
         return words, words.sum(1) / mask.sum(1).clamp(min=1)
 
 
-def text_argument(parts):
+def text_argument(parts: Sequence[Tensor]) -> Text:
     """What the network takes for a text: the pair of token ids and mask, or the word vectors by themselves."""
-    return tuple(parts) if len(parts) > 1 else parts[0]
+    return (parts[0], parts[1]) if len(parts) > 1 else parts[0]
 
 
 def text_encoder(config: CSTMConfig) -> nn.Module:

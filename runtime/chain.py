@@ -27,19 +27,19 @@ class Chain:
         self._lock = threading.Lock()
         self._closed = False
 
-    def plan(self, text: dict[str, np.ndarray]) -> dict:
+    def language_plan(self, text: dict[str, np.ndarray]) -> dict:
         """The text encoder's inputs, batch Q -> its outputs: sentence vectors and language plans, to keep and reuse."""
         with self._turn():
             outputs = self.sessions[TEXT_ENCODER].enqueue(text)
             return {name: array.copy() for name, array in outputs.items()}
 
-    def mask_logits(self, pixels: dict[str, np.ndarray], plan: dict) -> np.ndarray:
+    def mask_logits(self, pixels: dict[str, np.ndarray], language_plan: dict) -> np.ndarray:
         """Mask logits float32 [Q,1,R,R].
 
         pixels: "frame" uint8 [Q,3,R,R] and "clip" uint8 [Q,3,T,R,R]; one that no stream takes is passed over.
-        plan: from `plan`, for the same Q.
+        language_plan: from `language_plan`, for the same Q.
         """
-        values = pixels | plan
+        values = pixels | language_plan
         with self._turn():
             for name, component in self.components.items():
                 if name != TEXT_ENCODER:
@@ -49,7 +49,7 @@ class Chain:
 
     def __call__(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """The chain's inputs, batch Q -> mask logits float32 [Q,1,R,R]."""
-        return self.mask_logits(inputs, self.plan(self.components[TEXT_ENCODER].pick(inputs)))
+        return self.mask_logits(inputs, self.language_plan(self.components[TEXT_ENCODER].pick(inputs)))
 
     def close(self) -> None:
         """Close every session. May be called again."""

@@ -9,9 +9,9 @@ import av
 import numpy as np
 
 from cstm.errors import VideoError
+from cstm.models.config import CSTMConfig
 from cstm.runtime.video import Frame
 
-STRIDE = 2
 # libswscale's SWS_BILINEAR, SWS_ACCURATE_RND and SWS_BITEXACT.
 BILINEAR = 0x2 | 0x40000 | 0x80000
 
@@ -36,7 +36,7 @@ def _resize_planes(image: np.ndarray, size: int) -> np.ndarray:
         raise VideoError(f"frames of {width}x{height} cannot be resized ({error}); crop or scale the video") from error
 
 
-def clip_indices(target: int, count: int | None, frames: int = 8, stride: int = STRIDE) -> list[int]:
+def clip_indices(target: int, count: int | None, frames: int, stride: int) -> list[int]:
     """Numbers, from 0, of the frames in the clip around `target`, which is at index frames // 2.
 
     target + stride * (k - frames // 2), held within the video of `count` frames (None: no end known). The authors'
@@ -48,15 +48,16 @@ def clip_indices(target: int, count: int | None, frames: int = 8, stride: int = 
 
 
 def clip_windows(
-    source: Iterable[Frame], size: int, frames: int = 8, every: int = 1
+    source: Iterable[Frame], config: CSTMConfig, every: int = 1
 ) -> Iterator[tuple[Frame, np.ndarray, np.ndarray]]:
-    """(frame, its pixels uint8 [3,size,size], its clip uint8 [3,T,size,size]) for every `every`-th frame.
+    """(frame, its pixels uint8 [3,R,R], its clip uint8 [3,T,R,R]) for every `every`-th frame, as the network has them.
 
     Holds only the frames that a window still needs. When the source raises, as a video that breaks off does, the
     frames read so far come first, then the error.
     """
-    ahead = clip_indices(0, None, frames)[-1]
-    behind = STRIDE * (frames // 2)
+    frames, stride = config.frames, config.stride
+    ahead = clip_indices(0, None, frames, stride)[-1]
+    behind = stride * (frames // 2)
     pixels: dict[int, np.ndarray] = {}
     waiting: deque[Frame] = deque()
     broken, count = None, 0
@@ -68,13 +69,13 @@ def clip_windows(
             frame, broken = None, error
         if frame is not None:
             count = frame.index + 1
-            pixels[frame.index] = _resize_planes(frame.image, size)
+            pixels[frame.index] = _resize_planes(frame.image, config.size)
             pixels.pop(frame.index - ahead - behind - 1, None)
             if frame.index % every == 0:
                 waiting.append(frame)
         while waiting and (frame is None or waiting[0].index + ahead < count):
             target = waiting.popleft()
-            clip = np.stack([pixels[i] for i in clip_indices(target.index, count, frames)], axis=1)
+            clip = np.stack([pixels[i] for i in clip_indices(target.index, count, frames, stride)], axis=1)
             yield target, pixels[target.index], clip
         if frame is None:
             break

@@ -79,8 +79,8 @@ class Segmenter:
         queries = self.queries(sentences)
         if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
             raise RequestError(f"every={every!r}: must be a whole number, 1 or more")
-        plans = self._plans(queries)
-        return self._frames(video if isinstance(video, Video) else open_video(video), plans, every)
+        language_plans = self._language_plans(queries)
+        return self._frames(video if isinstance(video, Video) else open_video(video), language_plans, every)
 
     def queries(self, sentences: str | list[str]) -> list[Query]:
         """The sentences as the network reads them; warns (UnknownWordWarning) of words it has never seen."""
@@ -106,18 +106,20 @@ class Segmenter:
     def __exit__(self, *_) -> None:
         self.close()
 
-    def _plans(self, queries: list[Query]) -> list[tuple[int, dict]]:
+    def _language_plans(self, queries: list[Query]) -> list[tuple[int, dict]]:
         """Sentences in batches of at most `max_batch`: how many, and their language plan."""
         batches = [queries[i : i + self.bundle.max_batch] for i in range(0, len(queries), self.bundle.max_batch)]
-        return [(len(batch), self.chain.plan(stack(batch))) for batch in batches]
+        return [(len(batch), self.chain.language_plan(stack(batch))) for batch in batches]
 
-    def _frames(self, video: Video, plans: list[tuple[int, dict]], every: int) -> Iterator[FrameMasks]:
+    def _frames(self, video: Video, language_plans: list[tuple[int, dict]], every: int) -> Iterator[FrameMasks]:
         with video:
-            for frame, pixels, clip in clip_windows(video, self.config.size, self.config.frames, every):
+            for frame, pixels, clip in clip_windows(video, self.config, every):
                 given = {FRAME: pixels, CLIP: clip}
                 logits = [
-                    self.chain.mask_logits({k: np.repeat(a[None], count, axis=0) for k, a in given.items()}, plan)
-                    for count, plan in plans
+                    self.chain.mask_logits(
+                        {k: np.repeat(a[None], count, axis=0) for k, a in given.items()}, language_plan
+                    )
+                    for count, language_plan in language_plans
                 ]
                 likely = probabilities(np.concatenate(logits))
                 found = masks(likely, frame.image.shape[:2], self.config.mask_rule)

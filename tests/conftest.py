@@ -31,8 +31,9 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def small_checkpoint(tmp_path_factory) -> Path:
     """A small seeded network in a file."""
-    from cstm.models.checkpoint import save_checkpoint, seeded
+    from cstm.models.checkpoint import save_checkpoint
     from cstm.models.config import CSTMConfig
+    from cstm.models.seeded import seeded
 
     config = CSTMConfig.from_preset("tiny", size=64, transformer_layers=1, spatial_width=0.125, temporal_width=0.125)
     path = tmp_path_factory.mktemp("checkpoint") / "small.safetensors"

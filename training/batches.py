@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from cstm.data.sample import Dataset, Sample
 from cstm.errors import CSTMError
+from cstm.models.config import CSTMConfig
 from cstm.runtime.text import SentenceReader, stack
 
 SENTENCES_A_CLIP = 2
@@ -25,9 +26,8 @@ class SpriteBatches:
     those that happen to: what has to be watched is learnt last.
     """
 
-    def __init__(self, seed: int, batch: int, size: int, frames: int, split: str = "train", actions: float = 0.0):
-        self.seed, self.batch, self.size, self.frames, self.split = seed, batch, size, frames, split
-        self.actions = actions
+    def __init__(self, seed: int, batch: int, config: CSTMConfig, split: str = "train", actions: float = 0.0):
+        self.seed, self.batch, self.config, self.split, self.actions = seed, batch, config, split, actions
 
     def __getitem__(self, number: int) -> list[Sample]:
         from cstm.data.sprites.dataset import stream
@@ -36,7 +36,8 @@ class SpriteBatches:
         clip = number * self.batch  # a clip has at least one sentence, so batches never share clips
         while len(samples) < self.batch:
             kind = "action" if np.random.default_rng([self.seed, 2, clip]).random() < self.actions else None
-            samples += stream(self.split, self.seed, clip, self.size, self.frames, SENTENCES_A_CLIP, kind)
+            size, frames, stride = self.config.size, self.config.frames, self.config.stride
+            samples += stream(self.split, self.seed, clip, size, frames, stride, SENTENCES_A_CLIP, kind)
             clip += 1
         return samples[: self.batch]
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from cstm.data.open import SPRITES, open_dataset
 from cstm.data.vocabulary import tokenizer_for
 from cstm.errors import CheckpointError, RequestError
-from cstm.models import checkpoint
+from cstm.models.backbones import load_bert, load_i3d, load_resnet50
+from cstm.models.checkpoint import load_checkpoint
 from cstm.models.config import STREAMS, CSTMConfig
 from cstm.models.cstm import CSTM
 from cstm.runtime.text import SentenceReader
@@ -20,7 +21,7 @@ from cstm.training.trainer import Trainer, write_options
 
 DEFAULT_PRESET = "tiny"
 HELD_OUT_SEED = 1000  # unlike the one that `cstm eval` is given
-LOADERS = {"resnet50": checkpoint.load_resnet50, "i3d": checkpoint.load_i3d, "bert": checkpoint.load_bert}
+LOADERS = {"resnet50": load_resnet50, "i3d": load_i3d, "bert": load_bert}
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def train(
 def network(choice: NetworkChoice, options: TrainOptions) -> CSTM:
     """The network to train, with fresh weights or those of a checkpoint or of backbones that the user names."""
     if choice.start:
-        model = checkpoint.load_checkpoint(choice.start)
+        model = load_checkpoint(choice.start)
         if choice.streams:
             model = _with_streams(model, choice.streams)
         model.config = dataclasses.replace(model.config, size=options.size or model.config.size)
@@ -138,8 +139,8 @@ def sources(options: TrainOptions, config: CSTMConfig, reader: SentenceReader):
     """(training batches of one process's share, held-out batches). QueryError when a sentence cannot be read."""
     share = options.batch // options.processes
     if options.data == SPRITES:
-        held_out = SpriteBatches(options.seed + HELD_OUT_SEED, options.batch, config.size, config.frames, "test")
-        return SpriteBatches(options.seed, share, config.size, config.frames, actions=options.actions), held_out
+        held_out = SpriteBatches(options.seed + HELD_OUT_SEED, options.batch, config, "test")
+        return SpriteBatches(options.seed, share, config, actions=options.actions), held_out
     train_set, test_set = (open_dataset(options.data, split, config, options.window) for split in ("train", "test"))
     for sentence in {reference.sentence for dataset in (train_set, test_set) for reference in dataset.references}:
         reader(sentence)

@@ -12,7 +12,7 @@ from cstm.data.sprites.render import render
 from cstm.data.sprites.scene import ROLES, Scene, draw_scene
 from cstm.data.sprites.sentences import Description, describe
 from cstm.errors import RequestError
-from cstm.runtime.preprocess import STRIDE
+from cstm.models.config import CSTMConfig
 
 # A referent shows at least this share of itself and of the frame.
 VISIBLE, SMALLEST = 0.45, 0.008
@@ -93,16 +93,23 @@ def _rivals(scene: Scene) -> list[int]:
     return [i for i, kind in enumerate(kinds) if kinds.count(kind) > 1]
 
 
-def clip_times(frames: int) -> np.ndarray:
+def clip_times(frames: int, stride: int) -> np.ndarray:
     """The times of a network's clip around its target."""
-    return STRIDE * (np.arange(frames) - frames // 2)
+    return stride * (np.arange(frames) - frames // 2)
 
 
 def stream(
-    split: str, seed: int, number: int, size: int, frames: int = 8, sentences: int = 2, kind: str | None = None
+    split: str,
+    seed: int,
+    number: int,
+    size: int,
+    frames: int = CSTMConfig.frames,
+    stride: int = CSTMConfig.stride,
+    sentences: int = 2,
+    kind: str | None = None,
 ) -> list[Sample]:
     """Up to `sentences` samples of one clip, at the network's own size, for training: nothing touches the disk."""
-    clip = make_clip(split, seed, number, size, clip_times(frames), (frames // 2,), kind)
+    clip = make_clip(split, seed, number, size, clip_times(frames, stride), (frames // 2,), kind)
     pixels = np.ascontiguousarray(clip.frames.transpose(3, 0, 1, 2))
     chosen = np.random.default_rng([seed, number]).permutation(list(clip.sentences))[:sentences]
     return [Sample(reference(clip, int(i), f"{number:06d}", 0), pixels, clip.masks[0, i]) for i in chosen]

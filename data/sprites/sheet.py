@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from cstm.data.sprites.dataset import clip_times, make_clip
 from cstm.errors import RequestError
 from cstm.files import atomic_path
+from cstm.models.config import CSTMConfig
 from cstm.runtime.paint import COLOURS, outline
 
 SIZE, SHOWN, LINE = 160, (0, 2, 4, 5, 7), 19
@@ -32,7 +33,7 @@ def write_sheet(out: Path, split: str, seed: int, clips: int, kind: str | None =
 
 
 def _strip(split, seed, number, kind) -> Image.Image:
-    clip = make_clip(split, seed, number, SIZE, clip_times(8), (TARGET,), kind)
+    clip = make_clip(split, seed, number, SIZE, clip_times(CSTMConfig.frames, CSTMConfig.stride), (TARGET,), kind)
     frames = clip.frames.copy()
     colours = dict(zip(clip.sentences, COLOURS, strict=False))
     for actor, colour in colours.items():

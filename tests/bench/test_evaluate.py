@@ -92,8 +92,9 @@ def test_batches_make_no_difference(small_checkpoint, truths, reference_outcomes
 
 
 def test_a_gru_checkpoint(tmp_path):
-    from cstm.models.checkpoint import save_checkpoint, seeded
+    from cstm.models.checkpoint import save_checkpoint
     from cstm.models.config import CSTMConfig
+    from cstm.models.seeded import seeded
 
     small = {"size": 64, "text_width": 32, "decoder_width": 16, "spatial_width": 0.125, "temporal_width": 0.125}
     model = seeded(CSTMConfig.from_preset("released", spatial_layers=(1, 1, 1, 1), **small))

@@ -13,8 +13,9 @@ from cstm.bench.strip import Strip, draw_strip, painted
 from cstm.commands.explain import add_arguments, run
 from cstm.data.vocabulary import seeded_vectors, wordlevel_tokenizer, wordpiece_tokenizer, words
 from cstm.errors import CSTMError, QueryError, RequestError
-from cstm.models.checkpoint import save_checkpoint, seeded
+from cstm.models.checkpoint import save_checkpoint
 from cstm.models.config import CSTMConfig
+from cstm.models.seeded import seeded
 from cstm.runtime.postprocess import masks, probabilities
 from cstm.runtime.text import SentenceReader
 

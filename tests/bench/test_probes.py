@@ -15,17 +15,18 @@ from cstm.commands import probe as command
 
 SIZE, FRAMES, COUNT = 64, 8, 6
 TARGET = FRAMES // 2
+CONFIG = SimpleNamespace(size=SIZE, frames=FRAMES, stride=2)
 
 
 def made(kind=None):
-    return list(probes.pairs("test", kind, COUNT, SIZE, FRAMES))
+    return list(probes.pairs("test", kind, COUNT, CONFIG))
 
 
 class Fake:
     """Answers with what `choose` makes of a pair and the number of its sentence; keeps the clips it was shown."""
 
     name = "fake"
-    config = SimpleNamespace(size=SIZE, frames=FRAMES)
+    config = CONFIG
 
     def __init__(self, choose):
         self.choose, self.shown = choose, []
@@ -105,7 +106,7 @@ def test_pairs_are_the_same_again():
 
 @pytest.mark.parametrize("frames", [8, 5])
 def test_shuffling_keeps_the_target_and_the_set_of_frames(frames):
-    pairs = list(probes.pairs("test", "action", COUNT, SIZE, frames))
+    pairs = list(probes.pairs("test", "action", COUNT, SimpleNamespace(size=SIZE, frames=frames, stride=2)))
     moved = 0
     for pair, shuffled in zip(pairs, probes._shuffled(iter(pairs)), strict=True):
         assert shuffled.sentences == pair.sentences and (shuffled.masks == pair.masks).all()

@@ -144,7 +144,7 @@ def test_masks_are_upright_and_repeated_instances_one(tree):
     ("window", "early"), [("centred", [0, 0, 0, 1, 3, 5, 7, 9]), ("authors", [0, 2, 4, 6, 8, 10, 12, 14])]
 )
 def test_clips_hold_the_windows_frames(tree, window, early):
-    dataset = A2DSentences(tree, "test", 16, 8, window)
+    dataset = A2DSentences(tree, "test", 16, window=window)
     sample = dataset.load(dataset.references[0])  # file 00004: frame 3 from 0
     assert sample.clip.shape == (3, 8, 16, 16) and sample.clip.dtype == np.uint8
     assert sample.reference is dataset.references[0]

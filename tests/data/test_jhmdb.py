@@ -68,7 +68,7 @@ def test_every_frame_that_has_a_mask_can_be_asked_for(tree):
 
 @pytest.mark.parametrize("window", ["centred", "authors"])
 def test_clips_and_masks_belong_together(tree, window):
-    dataset = JHMDBSentences(tree, 16, 4, window, frames_per_video=None)
+    dataset = JHMDBSentences(tree, 16, 4, window=window, frames_per_video=None)
     for reference in dataset.references[4:MASKS]:
         sample = dataset.load(reference)
         assert sample.clip.shape == (3, 4, 16, 16) and sample.clip.dtype == np.uint8

@@ -70,7 +70,7 @@ def test_the_layout_of_a2d_is_recognised(tmp_path, texts):
 def test_the_layout_of_jhmdb_is_recognised(tmp_path, monkeypatch):
     (tmp_path / "puppet_mask").mkdir()
     monkeypatch.setattr(open_module, "JHMDBSentences", lambda *arguments: arguments)
-    assert open_dataset(tmp_path, "1", CONFIG, "authors") == (tmp_path, 64, CONFIG.frames, "authors", "1")
+    assert open_dataset(tmp_path, "1", CONFIG, "authors") == (tmp_path, 64, 8, 2, "authors", "1")
 
 
 def test_other_folders_are_refused(tmp_path):

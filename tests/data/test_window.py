@@ -32,20 +32,20 @@ def numbers(clip):
     ],
 )
 def test_the_authors_window_starts_eight_frames_before_the_target_or_at_the_start(target, expected):
-    assert window_indices(target, 30, 8, AUTHORS) == expected
+    assert window_indices(target, 30, 8, 2, AUTHORS) == expected
 
 
 @pytest.mark.parametrize("target", range(8, 30))
 def test_both_windows_agree_from_the_ninth_frame_on(target):
-    assert window_indices(target, 30, 8, AUTHORS) == window_indices(target, 30, 8, CENTRED)
+    assert window_indices(target, 30, 8, 2, AUTHORS) == window_indices(target, 30, 8, 2, CENTRED)
 
 
 @pytest.mark.parametrize("target", range(30))
 def test_the_centred_window_has_the_target_in_its_middle(target):
-    assert window_indices(target, 30, 8, CENTRED)[4] == target
+    assert window_indices(target, 30, 8, 2, CENTRED)[4] == target
 
 
-@pytest.mark.parametrize("options", [{"window": "middle"}, {"frames": 0}, {"size": 0}])
+@pytest.mark.parametrize("options", [{"window": "middle"}, {"frames": 0}, {"stride": 0}, {"size": 0}])
 def test_options_that_there_are_not(options):
     with pytest.raises(RequestError):
         Clips(**{"size": 16, **options})
@@ -54,9 +54,16 @@ def test_options_that_there_are_not(options):
 @pytest.mark.parametrize("kind", [CENTRED, AUTHORS])
 @pytest.mark.parametrize("target", [0, 3, 15, 29])
 def test_a_clip_holds_the_windows_frames(tmp_path, kind, target):
-    clip = Clips(16, 8, kind)(write_frames(tmp_path / "v", 30), target)
+    clip = Clips(16, window=kind)(write_frames(tmp_path / "v", 30), target)
     assert clip.shape == (3, 8, 16, 16) and clip.dtype == np.uint8 and clip.flags.c_contiguous
-    assert numbers(clip) == window_indices(target, 30, 8, kind)
+    assert numbers(clip) == window_indices(target, 30, 8, 2, kind)
+
+
+@pytest.mark.parametrize(("kind", "start"), [(CENTRED, [0, 0, 2]), (AUTHORS, [0, 3, 6])])
+def test_a_clip_has_the_networks_stride(tmp_path, kind, start):
+    clips, folder = Clips(16, stride=3, window=kind), write_frames(tmp_path / "v", 30)
+    assert numbers(clips(folder, 15)) == [3, 6, 9, 12, 15, 18, 21, 24]
+    assert numbers(clips(folder, 8))[:3] == start
 
 
 def test_a_target_just_past_the_end_is_the_last_frame_and_one_far_past_it_an_error(tmp_path):

@@ -6,10 +6,10 @@ import pytest
 from cstm.export.to_onnx import export_component
 from cstm.export.verify import verify_declaration, verify_values
 from cstm.graph.slim import OPSET
-from cstm.models.checkpoint import seeded
 from cstm.models.components import component_modules
 from cstm.models.config import CSTMConfig
 from cstm.models.contract import contract
+from cstm.models.seeded import seeded
 from cstm.runtime.backends.torch import TorchSession
 
 SMALL = {"size": 32, "spatial_width": 0.125, "temporal_width": 0.125, "transformer_layers": 1}

@@ -133,9 +133,9 @@ def test_a_body_alone_serves_any_number_of_axes(sides):
 
     modulate, select = map(reference.ReferenceEvaluator, onnx_functions())
     x, u, key, bias, gate = (torch.randn(s) for s in ((B, C, *sides), (B, C, *sides), (B, C, N), (B, N), (B, C, N)))
-    plan = {"key": key, "bias": bias, "gate": gate}
-    (got,) = modulate.run(None, {k: v.numpy() for k, v in ({"x": x, "u": u} | plan).items()}, attributes={})
-    np.testing.assert_allclose(got, plain.modulate(x, u, **plan), rtol=0, atol=1e-5)
+    language_plan = {"key": key, "bias": bias, "gate": gate}
+    (got,) = modulate.run(None, {k: v.numpy() for k, v in ({"x": x, "u": u} | language_plan).items()}, attributes={})
+    np.testing.assert_allclose(got, plain.modulate(x, u, **language_plan), rtol=0, atol=1e-5)
     shapes = ((B, D), (C, 2 * C + D), (C,), (2 * C, C), (2 * C,))
     arguments = [x, u, *(torch.randn(shape) for shape in shapes)]
     (got,) = select.run(None, dict(zip(select.input_names, (a.numpy() for a in arguments), strict=True)), attributes={})

@@ -1,4 +1,4 @@
-"""CMAM's modulation in Triton against its plain definition in FP64."""
+"""`Modulate` in Triton against its plain definition in FP64."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ INF, NAN = math.inf, math.nan
 
 
 def shapes(batch, channels, sides, words):
-    maps, plan = (batch, channels, *sides), (batch, channels, words)
-    return maps, maps, plan, (batch, words), plan
+    maps, language_plan = (batch, channels, *sides), (batch, channels, words)
+    return maps, maps, language_plan, (batch, words), language_plan
 
 
 def exact(arguments):
@@ -98,7 +98,7 @@ def test_a_bad_value_stays_in_its_sample(normal, bad):
 
 
 @pytest.mark.parametrize("index", range(2, 5))
-def test_nan_in_the_plan(normal, index):
+def test_nan_in_the_language_plan(normal, index):
     arguments = normal(8, torch.float32, *shapes(2, 5, (3, 7), 6))
     arguments[index][0, 0] = NAN
     assert torch.equal(modulate_triton(*arguments).isnan(), plain.modulate(*arguments).isnan())
@@ -110,7 +110,7 @@ def test_a_sample_does_not_depend_on_its_batch(normal):
     assert torch.equal(together[1:2], modulate_triton(*(a[1:2] for a in arguments)))
 
 
-def test_the_plan_may_have_any_strides(normal):
+def test_the_language_plan_may_have_any_strides(normal):
     x, u, key, bias, gate = normal(10, torch.float32, *shapes(2, 5, (3, 7), 6))
     strided = (key.mT.contiguous().mT, bias, gate.mT.contiguous().mT)
     assert torch.equal(modulate_triton(x, u, *strided), modulate_triton(x, u, key, bias, gate))

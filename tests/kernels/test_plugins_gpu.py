@@ -131,8 +131,8 @@ def test_ptx_launched_by_the_driver_gives_the_definition(normal, assert_close, d
     from cstm.kernels.plugin_v3 import _launch, _load
 
     batch, channels, sides, words = 3, 70, (5, 33, 47), 24
-    maps, plan = (batch, channels, *sides), (batch, channels, words)
-    x, u, key, bias, gate = normal(0, dtype, maps, maps, plan, (batch, words), plan)
+    maps, language_plan = (batch, channels, *sides), (batch, channels, words)
+    x, u, key, bias, gate = normal(0, dtype, maps, maps, language_plan, (batch, words), language_plan)
     meta = [tensor[:1].to("meta") for tensor in (x, u, key, bias, gate)]
     score, weigh, apply = (compile_call(launch) for launch in modulation(*meta)[1])
     open_device()

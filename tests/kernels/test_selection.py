@@ -1,4 +1,4 @@
-"""LGFS's selection in Triton against its plain definition in FP64."""
+"""`Select` in Triton against its plain definition in FP64."""
 
 from __future__ import annotations
 

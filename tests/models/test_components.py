@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from cstm.models.checkpoint import seeded
 from cstm.models.components import component_modules
 from cstm.models.config import PRESETS, CSTMConfig
 from cstm.models.contract import MASK_LOGITS, chain_inputs, contract
+from cstm.models.seeded import seeded
 
 TINY = {"size": 64}
 CONFIGS = {

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from cstm.models.checkpoint import load_checkpoint, seeded_tensor
+from cstm.models.checkpoint import load_checkpoint
 from cstm.models.config import CSTMConfig
 from cstm.models.cstm import CSTM
+from cstm.models.seeded import seeded_tensor
 
 
 @pytest.fixture(scope="module")

@@ -45,24 +45,24 @@ def inputs(chain):
 
 def test_a_language_plan_outlives_the_next_one(chain, inputs):
     text, _ = inputs
-    plan = chain.plan(text)
-    chain.plan({name: array + 1 for name, array in text.items()})
-    assert all(array == 5 for array in plan.values())
+    language_plan = chain.language_plan(text)
+    chain.language_plan({name: array + 1 for name, array in text.items()})
+    assert all(array == 5 for array in language_plan.values())
 
 
 def test_sentences_are_encoded_once_and_components_run_once_a_frame(chain, inputs):
     text, pixels = inputs
-    plan = chain.plan(text)
+    language_plan = chain.language_plan(text)
     for _ in range(3):
-        chain.mask_logits(pixels, plan)
+        chain.mask_logits(pixels, language_plan)
     runs = {name: len(session.runs) for name, session in chain.sessions.items()}
     assert runs.pop(TEXT_ENCODER) == 1 and set(runs.values()) == {3}
-    assert set(pixels) == {"frame", "clip"} and MASK_LOGITS not in plan
+    assert set(pixels) == {"frame", "clip"} and MASK_LOGITS not in language_plan
 
 
 def test_a_call_is_the_plan_and_the_frame(chain, inputs):
     text, pixels = inputs
-    expected = chain.mask_logits(pixels, chain.plan(text)).copy()
+    expected = chain.mask_logits(pixels, chain.language_plan(text)).copy()
     np.testing.assert_array_equal(chain(text | pixels), expected)
 
 
@@ -74,7 +74,7 @@ def test_logits_on_the_gpu_are_brought_to_the_host(chain, inputs):
     last = next(session for session in chain.sessions.values() if MASK_LOGITS in session.buffers)
     last.run = lambda given: {MASK_LOGITS: OnGPU()}
     text, pixels = inputs
-    assert chain.mask_logits(pixels, chain.plan(text)) == 42
+    assert chain.mask_logits(pixels, chain.language_plan(text)) == 42
 
 
 def test_leaving_closes_every_session(chain):

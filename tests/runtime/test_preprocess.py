@@ -1,4 +1,5 @@
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,8 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cstm.errors import VideoError
+from cstm.models.config import CSTMConfig
 from cstm.runtime.preprocess import clip_indices, clip_windows, resize
 from cstm.runtime.video import Frame
+
+CONFIG = CSTMConfig.from_preset("tiny", size=32)
 
 
 def test_resizing_keeps_flat_colours_and_places():
@@ -52,13 +56,13 @@ def test_resizing_tiny_images(side):
 def test_the_authors_window():
     """Frame f counted from 1: eight frames from f - 8 in steps of two, f at index 4."""
     f = 30
-    assert [i + 1 for i in clip_indices(f - 1, 100)] == [22, 24, 26, 28, 30, 32, 34, 36]
+    assert [i + 1 for i in clip_indices(f - 1, 100, 8, 2)] == [22, 24, 26, 28, 30, 32, 34, 36]
 
 
-@given(count=st.integers(1, 60), target=st.integers(0, 59), frames=st.sampled_from([8, 16]))
-def test_windows_stay_inside_with_the_target_in_the_middle(count, target, frames):
+@given(count=st.integers(1, 60), target=st.integers(0, 59), frames=st.sampled_from([8, 16]), stride=st.integers(1, 9))
+def test_windows_stay_inside_with_the_target_in_the_middle(count, target, frames, stride):
     target = min(target, count - 1)
-    indices = clip_indices(target, count, frames)
+    indices = clip_indices(target, count, frames, stride)
     assert len(indices) == frames and indices[frames // 2] == target
     assert indices == sorted(indices) and indices[0] >= 0 and indices[-1] < count
 
@@ -70,7 +74,7 @@ def test_a_source_that_fails_in_its_own_way():
 
     seen = []
     with pytest.raises(ConnectionError, match="unplugged"):
-        seen.extend(clip_windows(camera(), 32))
+        seen.extend(clip_windows(camera(), CONFIG))
     assert [frame.index for frame, _, _ in seen] == list(range(5))
 
 
@@ -81,15 +85,16 @@ def numbered(count, broken_after=None):
         yield Frame(i, i / 10, np.full((8, 8, 3), i, np.uint8))
 
 
+@pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize(("count", "every"), [(1, 1), (3, 1), (20, 1), (20, 3), (40, 7)])
-def test_streaming_gives_what_the_definition_says(count, every):
-    windows = list(clip_windows(numbered(count), 32, every=every))
+def test_streaming_gives_what_the_definition_says(count, every, stride):
+    windows = list(clip_windows(numbered(count), replace(CONFIG, stride=stride), every))
     assert [frame.index for frame, _, _ in windows] == list(range(0, count, every))
     for frame, pixels, clip in windows:
         assert pixels.shape == (3, 32, 32) and clip.shape == (3, 8, 32, 32)
         np.testing.assert_array_equal(clip[:, 4], pixels)
         shown = clip[0, :, 0, 0].astype(int)
-        assert np.abs(shown - clip_indices(frame.index, count)).max() <= 1
+        assert np.abs(shown - clip_indices(frame.index, count, 8, stride)).max() <= 1
 
 
 def test_memory_stays_bounded():
@@ -100,14 +105,14 @@ def test_memory_stays_bounded():
             alive.append(frame.index)
             yield frame
 
-    for frame, _, _ in clip_windows(watched(), 32):
+    for frame, _, _ in clip_windows(watched(), CONFIG):
         assert len(alive) - frame.index <= 8
 
 
 def test_a_source_that_breaks_gives_its_frames_first():
     seen = []
     with pytest.raises(VideoError, match="breaks off"):
-        for frame, _, clip in clip_windows(numbered(40, broken_after=13), 32):
+        for frame, _, clip in clip_windows(numbered(40, broken_after=13), CONFIG):
             seen.append(frame.index)
             assert clip[0].max() <= 13
     assert seen == list(range(13))

@@ -57,6 +57,22 @@ def test_a_real_video(bundle_path):
     assert {r.image.shape for r in results} == {(576, 768, 3)}
 
 
+@pytest.mark.parametrize("stride", [2, 3, None])
+def test_clips_have_the_stride_of_the_bundles_network(bundle_copy, monkeypatch, stride):
+    """None: a bundle made before the manifest said so."""
+    manifest = json.loads((bundle_copy / "manifest.json").read_text())
+    manifest["config"].pop("stride")
+    manifest["config"] |= {} if stride is None else {"stride": stride}
+    (bundle_copy / "manifest.json").write_text(json.dumps(manifest))
+    grey = [np.full((40, 56, 3), number, np.uint8) for number in range(30)]
+    with Segmenter(bundle_copy, "onnxruntime") as segmenter:
+        ask, seen = segmenter.chain.mask_logits, []
+        monkeypatch.setattr(segmenter.chain, "mask_logits", lambda given, plan: seen.append(given) or ask(given, plan))
+        list(segmenter.segment(grey, SENTENCES[0], every=15))
+    step = stride or 2
+    assert seen[1]["clip"][0, 0, :, 0, 0].tolist() == [15 + step * k for k in range(-4, 4)]
+
+
 def test_more_sentences_than_a_batch(bundle_path):
     many = [*SENTENCES, "the dog", "a white car", "bird"]
     with Segmenter(bundle_path, "onnxruntime") as segmenter:

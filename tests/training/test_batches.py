@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from cstm.data.sample import Reference, Sample
+from cstm.models.config import CSTMConfig
 from cstm.training.batches import DatasetBatches, HeldOut, SpriteBatches, mirrored
+
+CONFIG = CSTMConfig.from_preset("tiny", size=64)
 
 
 class Fake:
@@ -53,8 +56,8 @@ def test_a_batch_is_the_same_in_every_run_wherever_it_starts():
 
 
 def test_sprite_batches_are_full_differ_and_repeat():
-    batches = SpriteBatches(seed=0, batch=4, size=64, frames=8)
-    one, again, other = batches[3], SpriteBatches(0, 4, 64, 8)[3], batches[4]
+    batches = SpriteBatches(seed=0, batch=4, config=CONFIG)
+    one, again, other = batches[3], SpriteBatches(0, 4, CONFIG)[3], batches[4]
     assert len(one) == 4
     assert [s.reference for s in one] == [s.reference for s in again]
     np.testing.assert_array_equal(one[0].clip, again[0].clip)

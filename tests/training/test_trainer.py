@@ -25,7 +25,7 @@ class Repeated:
     """The same few batches for ever, so that little is to be learnt."""
 
     def __init__(self, count: int = 2):
-        made = SpriteBatches(seed=0, batch=2, size=64, frames=8)
+        made = SpriteBatches(seed=0, batch=2, config=CSTMConfig.from_preset("tiny", size=64))
         self.batches = [made[n] for n in range(count)]
 
     def __getitem__(self, number):

@@ -10,13 +10,12 @@ from cstm.data.sprites.dataset import SMALLEST, VISIBLE, clear_enough, clip_time
 from cstm.data.sprites.options import KINDS, SPLITS
 from cstm.data.sprites.sentences import OWN_VERBS, VERBS
 from cstm.errors import RequestError
-from cstm.runtime.preprocess import STRIDE
 
 SIZE, FRAMES, TARGET = 64, 8, 4
 
 
 def clip_of(number, split="train", seed=0, kind=None, size=SIZE):
-    return make_clip(split, seed, number, size, clip_times(FRAMES), (TARGET,), kind)
+    return make_clip(split, seed, number, size, clip_times(FRAMES, 2), (TARGET,), kind)
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +78,9 @@ def test_a_stream_gives_as_many_sentences_as_asked():
 
 
 def test_the_target_is_in_the_middle_of_the_times():
-    assert clip_times(8).tolist() == [STRIDE * k for k in range(-4, 4)]
-    assert clip_times(1).tolist() == [0]
+    assert clip_times(8, 2).tolist() == [-8, -6, -4, -2, 0, 2, 4, 6]
+    assert clip_times(8, 3).tolist() == [-12, -9, -6, -3, 0, 3, 6, 9]
+    assert clip_times(1, 2).tolist() == [0]
 
 
 def test_referents_can_be_seen(clips):

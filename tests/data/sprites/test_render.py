@@ -13,7 +13,7 @@ from cstm.data.sprites.options import SPLITS
 from cstm.data.sprites.render import render
 from cstm.data.sprites.scene import draw_scene
 
-SIZE, TIMES, TARGET = 80, clip_times(8), 4
+SIZE, TIMES, TARGET = 80, clip_times(8, 2), 4
 NOW = np.array([0])
 
 
