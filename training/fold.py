@@ -7,29 +7,27 @@ the mean of u in each sample and one C x C covariance over the batch. Exact; a q
 
 from __future__ import annotations
 
-import types
-
 import torch
+from torch import nn
 
 from cstm.kernels.plain import l2_normalise
-from cstm.models.cmam import CMAM
-from cstm.models.cstm import CSTM
+from cstm.models.cmam import CMAM, attend
 
 
-def fold_keys(model: CSTM) -> None:
-    """Have every CMAM of `model` use the folded keys in training mode. Changes it in place, not its names."""
+def fold_keys(model: nn.Module) -> None:
+    """Have every CMAM in `model` attend by the folded keys in training mode."""
     for module in model.modules():
         if isinstance(module, CMAM):
-            module.word_weights = types.MethodType(_word_weights, module)
+            module.attention = attend_folded
 
 
-def _word_weights(self: CMAM, u: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
-    """As CMAM.word_weights."""
-    if not self.training:
-        return CMAM.word_weights(self, u, words)
-    queries = self.query(words.transpose(1, 2))
+def attend_folded(cmam: CMAM, u: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+    """An `Attention`: as `attend`, and in evaluation mode, where batch norms do not look at the batch, just that."""
+    if not cmam.training:
+        return attend(cmam, u, words)
+    queries = cmam.query(words.transpose(1, 2))
     with torch.autocast(u.device.type, enabled=False):
-        keys = mean_keys(self.key, u if u.dtype == torch.float64 else u.float())
+        keys = mean_keys(cmam.key, u if u.dtype == torch.float64 else u.float())
         # The sum over positions is the mean times their number, which the L2 norm cancels.
         return l2_normalise(torch.einsum("bd,bdn->bn", keys, queries.to(keys.dtype))).softmax(-1)
 
