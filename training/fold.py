@@ -32,12 +32,13 @@ def attend_folded(cmam: CMAM, u: torch.Tensor, words: torch.Tensor) -> torch.Ten
         return l2_normalise(torch.einsum("bd,bdn->bn", keys, queries.to(keys.dtype))).softmax(-1)
 
 
-def mean_keys(key: torch.nn.Sequential, u: torch.Tensor) -> torch.Tensor:
+def mean_keys(key: nn.Sequential, u: torch.Tensor) -> torch.Tensor:
     """Mean over positions of key(u), [B,D], where `key` is a 1x1 convolution and a batch norm in training mode.
 
     u: [B,C,...]. Updates the batch norm's running statistics as it would itself.
     """
     convolution, norm = key
+    assert isinstance(convolution, nn.Conv2d | nn.Conv3d) and isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d)
     weight = convolution.weight.flatten(1)
     flat = u.flatten(2)
     mean = flat.mean((0, 2))

@@ -23,9 +23,9 @@ def channels_last(model: CSTM) -> CSTM:
     """`model` with its convolutions' weights laid out channels last, as they compute fastest; the layout spreads."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
-            module.to(memory_format=torch.channels_last)
+            module.weight.data = module.weight.data.to(memory_format=torch.channels_last)
         elif isinstance(module, nn.Conv3d):
-            module.to(memory_format=torch.channels_last_3d)
+            module.weight.data = module.weight.data.to(memory_format=torch.channels_last_3d)
     return model
 
 
