@@ -6,7 +6,7 @@ from typing import Protocol
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from cstm.kernels.plain import l2_normalise, per_channel
 
@@ -30,7 +30,7 @@ def coordinate_map(height: int, width: int, like: torch.Tensor | None = None) ->
 class Attention(Protocol):
     """How a CMAM finds its word weights: a strategy that training may choose, of the same values whichever it is."""
 
-    def __call__(self, cmam: CMAM, u: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+    def __call__(self, cmam: CMAM, u: Tensor, words: Tensor) -> Tensor:
         """As `CMAM.word_weights`."""
         ...
 
@@ -79,7 +79,7 @@ class CMAM(nn.Module):
         return x + u * (per_channel(gate, x) - 0.5)
 
 
-def attend(cmam: CMAM, u: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+def attend(cmam: CMAM, u: Tensor, words: Tensor) -> Tensor:
     """The paper's form: keys at every position, summed."""
     keys = cmam.key(u).flatten(2)
     queries = cmam.query(words.transpose(1, 2))

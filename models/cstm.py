@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cstm.models.cmam import CMAM
 from cstm.models.config import RANDOM_WEIGHTS, CSTMConfig
@@ -19,12 +19,12 @@ from cstm.models.text import text_encoder
 class Computation(Protocol):
     """How a stage, or its CMAM, is computed: a strategy that training may choose, such as another precision."""
 
-    def __call__(self, index: int, part: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
+    def __call__(self, index: int, part: nn.Module, *inputs: Tensor) -> Tensor:
         """`part`, of stage `index` from 0, on its inputs."""
         ...
 
 
-def as_it_is(index: int, part: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
+def as_it_is(index: int, part: nn.Module, *inputs: Tensor) -> Tensor:
     """Whatever the stage, in the precision of its surroundings."""
     return part(*inputs)
 

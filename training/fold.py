@@ -46,9 +46,16 @@ def mean_keys(key: nn.Sequential, u: torch.Tensor) -> torch.Tensor:
     count = flat.shape[0] * flat.shape[2]
     covariance = torch.bmm(centred, centred.transpose(1, 2)).sum(0) / count
     mean, variance = weight @ mean, torch.einsum("dc,ce,de->d", weight, covariance, weight)
-    with torch.no_grad():
-        norm.running_mean.lerp_(mean, norm.momentum)
-        norm.running_var.lerp_(variance * count / max(count - 1, 1), norm.momentum)
-        norm.num_batches_tracked += 1
+    _track(norm, mean, variance * count / max(count - 1, 1))
     keys = flat.mean(2) @ weight.T
     return (keys - mean) / torch.sqrt(variance + norm.eps) * norm.weight + norm.bias
+
+
+@torch.no_grad()
+def _track(norm: nn.BatchNorm2d | nn.BatchNorm3d, mean: torch.Tensor, variance: torch.Tensor) -> None:
+    """Take a batch's mean and unbiased variance into the running ones."""
+    share, batches = norm.momentum, norm.num_batches_tracked
+    assert norm.running_mean is not None and norm.running_var is not None and batches is not None and share is not None
+    norm.running_mean.lerp_(mean, share)
+    norm.running_var.lerp_(variance, share)
+    batches.add_(1)
