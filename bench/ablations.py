@@ -55,11 +55,13 @@ def to_markdown(rows: Sequence[Row], figures: dict[str, dict]) -> str:
 class Ablate:
     """Configured here, run by calling. Resumable, row by row.
 
-    out: folder of the runs and of ablations.md. data: "sprites" or a dataset's folder. limit: samples to evaluate on
-    (None: all). choice: the network that every row changes. options: of every row's training.
+    out: folder of the runs and of ablations.md. preset: of the network that every row changes. options: of every row's
+    training. limit: samples to evaluate on (None: all). RequestError on a limit below 1, before anything is trained.
     """
 
     def __init__(self, out: Path, preset: str, options: TrainOptions, limit: int | None = None):
+        if limit is not None and limit < 1:
+            raise RequestError(f"limit={limit}: must be 1 or more")
         self.out, self.preset, self.options, self.limit = Path(out), preset, options, limit
 
     def __call__(self, rows: Sequence[Row]) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 
 from cstm.bench.metrics import AUTHORS, Outcome, check_protocol
 from cstm.bench.predictors import Predictor
+from cstm.data.readable import check_readable
 from cstm.data.sample import Dataset
 from cstm.errors import RequestError
 from cstm.progress import progress
@@ -26,15 +27,14 @@ def evaluate(
 
     protocol: "authors" or "mttr", which decides how a probability becomes a mask, whatever the network's own rule.
     batch: samples in memory at a time. shown: show a bar on standard error, where that is a terminal.
-    RequestError on another protocol, batch or limit; QueryError, before anything runs, when a sentence cannot be read;
-    CSTMError when a sample cannot.
+    RequestError on another protocol, batch or limit; QueryError, before anything runs, when a sentence cannot be read,
+    with its place in the dataset; CSTMError when a sample cannot.
     """
     check_protocol(protocol)
     if batch < 1 or (limit is not None and limit < 1):
         raise RequestError(f"batch={batch}, limit={limit}: must be 1 or more")
     references = dataset.references[:limit]
-    for sentence in {reference.sentence: None for reference in references}:
-        predictor.reader(sentence)
+    check_readable(dataset, references, predictor.reader)
     outcomes = []
     with progress(predictor.name, len(references), shown=shown) as bar:
         for start in range(0, len(references), batch):

@@ -14,8 +14,8 @@ def table(figures: dict) -> Table:
     """What `metrics.summarise` gives, in per cent; under the first two rows the 95 % intervals that there are."""
     shown = Table("", "n", *TITLES, title=f"{figures['protocol']} protocol, %", box=SIMPLE_HEAVY, padding=0)
 
-    def add(title: str, values: dict, **row) -> None:
-        shown.add_row(title, str(values["n"]), *(_percent(values[name]) for name in NAMES), **row)
+    def add(title: str, values: dict, last: bool = False) -> None:
+        shown.add_row(title, str(values["n"]), *(_percent(values[name]) for name in NAMES), end_section=last)
 
     def add_intervals(ci: dict) -> None:
         shown.add_row("  95 %", "", *(_interval(ci.get(name)) for name in NAMES), style="dim", end_section=True)
@@ -26,7 +26,7 @@ def table(figures: dict) -> Table:
     add_intervals({"mean_iou": figures["ci"]["non_trivial_mean_iou"]})
     for kind in ("per_actor", "per_action"):
         for name, values in figures[kind].items():
-            add(name, values, end_section=name == list(figures[kind])[-1])
+            add(name, values, last=name == list(figures[kind])[-1])
     return shown
 
 

@@ -8,21 +8,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cstm.errors import RequestError
-from cstm.models.config import STAGES
+from cstm.models.config import STAGES, CSTMConfig
 from cstm.runtime.postprocess import masks, probabilities
 from cstm.runtime.preprocess import clip_windows
 from cstm.runtime.text import Query, SentenceReader
 from cstm.runtime.video import Frame, open_video
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
+    from cstm.models.cmam import CMAM
     from cstm.models.cstm import CSTM
+    from cstm.models.lgfs import LGFS
 
 CHANNELS = 8
 Window = tuple[Frame, np.ndarray, np.ndarray]  # as `clip_windows` gives it
@@ -61,13 +65,15 @@ def explain(model: CSTM, reader: SentenceReader, window: Window, sentence: str) 
     """Run `model`, in evaluation mode, on one window of `clip_windows` and one sentence; QueryError as `reader`'s."""
     import torch
 
+    from cstm.models.lgfs import LGFS
+
     frame, query = window[0], reader(sentence)
     with torch.inference_mode(), _noted(model) as given:
         mask = _mask(model, window, query)
         selection = {
-            stage: fuse.weights(*given[fuse][0], given[fuse][1])[0, :, :, 0, 0].numpy()
+            stage: _selected(fuse, *given[fuse])
             for stage, fuse in zip(STAGES, model.fusion, strict=True)
-            if stage in model.config.lgfs_stages
+            if isinstance(fuse, LGFS)
         }
         channels = {stage: _decisive(weights) for stage, weights in selection.items()}
         responses = {
@@ -78,10 +84,9 @@ def explain(model: CSTM, reader: SentenceReader, window: Window, sentence: str) 
             for index, stream in enumerate(model.config.streams)
         }
         words, gates = {}, {}
-        for stream, encoder in model.encoders.items():
-            if encoder.cmam:
-                pairs = [_attended(cmam, *given[cmam]) for cmam in encoder.cmam]
-                words[stream], gates[stream] = np.stack([p for p, _ in pairs]), tuple(g for _, g in pairs)
+        for stream, cmams in _cmams(model).items():
+            pairs = [_attended(cmam, *given[cmam]) for cmam in cmams]
+            words[stream], gates[stream] = np.stack([p for p, _ in pairs]), tuple(g for _, g in pairs)
     found = (selection, channels, responses, words, gates)
     return Explanation(sentence, model.trained, query.tokens, frame.index, frame.image, mask, *found)
 
@@ -94,9 +99,10 @@ def find_masks(model: CSTM, reader: SentenceReader, window: Window, sentences: l
         return np.stack([_mask(model, window, reader(sentence)) for sentence in sentences])
 
 
-def pick_windows(video, config, numbers: Iterable[int]) -> dict[int, Window]:
+def pick_windows(video: str | Path, config: CSTMConfig, numbers: Iterable[int]) -> dict[int, Window]:
     """The windows whose target frames have these numbers. RequestError when the video ends before one of them."""
-    wanted, found = set(numbers), {}
+    wanted = set(numbers)
+    found: dict[int, Window] = {}
     with open_video(video) as frames:
         for window in clip_windows(frames, config):
             if window[0].index in wanted:
@@ -109,14 +115,22 @@ def pick_windows(video, config, numbers: Iterable[int]) -> dict[int, Window]:
 @contextmanager
 def _noted(model: CSTM) -> Iterator[dict[nn.Module, tuple]]:
     """What each fusion stage and each CMAM is given while the block runs, by module."""
-    given = {}
-    parts = [*model.fusion, *(cmam for encoder in model.encoders.values() for cmam in encoder.cmam)]
+    given: dict[nn.Module, tuple] = {}
+    parts = [*model.fusion, *(cmam for cmams in _cmams(model).values() for cmam in cmams)]
     handles = [part.register_forward_pre_hook(given.__setitem__) for part in parts]
     try:
         yield given
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _cmams(model: CSTM) -> dict[str, list[CMAM]]:
+    """Those of stages 1..5 by stream; none without CMAM."""
+    from cstm.models.cmam import CMAM
+
+    found = {s: [part for part in encoder.modules() if isinstance(part, CMAM)] for s, encoder in model.encoders.items()}
+    return {stream: cmams for stream, cmams in found.items() if cmams}
 
 
 def _mask(model: CSTM, window: Window, query: Query) -> np.ndarray:
@@ -136,7 +150,13 @@ def _decisive(weights: np.ndarray) -> np.ndarray:
     return np.argsort(-np.abs(weights[0] - weights[1]), kind="stable")[:CHANNELS]
 
 
-def _attended(cmam, x, words) -> tuple[np.ndarray, np.ndarray]:
+def _selected(fuse: LGFS, features: list[torch.Tensor], sentence: torch.Tensor) -> np.ndarray:
+    """The channel weights [2,E] of one stage, given its inputs."""
+    spatial, temporal = features
+    return fuse.weights(spatial, temporal, sentence)[0, :, :, 0, 0].numpy()
+
+
+def _attended(cmam: CMAM, x: torch.Tensor, words: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Word weights [N] and gates [C] of one CMAM, given its inputs."""
     weights = cmam.word_weights(cmam.mixed(x), words)
     return weights[0].numpy(), cmam.channel_gate(weights, words)[0].numpy()

@@ -40,13 +40,13 @@ def network_launches(dtype: torch.dtype) -> Iterator[OperatorShape]:
         yield OperatorShape(operator, where, shape, launches)
 
 
-def _modulation(shape, dtype) -> tuple[Launch, ...]:
+def _modulation(shape: tuple[int, ...], dtype: torch.dtype) -> tuple[Launch, ...]:
     plan = (shape[0], shape[1], CONFIG.max_words)
     shapes = (shape, shape, plan, (plan[0], plan[2]), plan)
     return tuple(modulation(*(torch.empty(s, dtype=dtype, device="meta") for s in shapes))[1])
 
 
-def _selection(shape, dtype) -> tuple[Launch, ...]:
+def _selection(shape: tuple[int, ...], dtype: torch.dtype) -> tuple[Launch, ...]:
     shapes = (shape, shape, (shape[0], 2 * shape[1]))
     spatial, temporal, scores = (torch.empty(s, dtype=dtype, device="meta") for s in shapes)
     return pooling(spatial, temporal)[1], blending(spatial, temporal, scores)[1]

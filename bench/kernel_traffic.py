@@ -23,16 +23,16 @@ def traffic(shape: OperatorShape) -> dict[str, int | float]:
 
 def _floor(shape: OperatorShape) -> int:
     if shape.operator == "modulate":
-        score, weigh, apply = (launch.arguments for launch in shape.launches)
+        score, weigh, apply = (_tensors(launch) for launch in shape.launches)
         (u, key), bias, (x, u, gate) = score[:2], weigh[1], apply[:3]
         return sum(map(_bytes, (u, key, bias, x, u, gate, x)))
-    spatial, temporal, scores = shape.launches[1].arguments[:3]
+    spatial, temporal, scores = _tensors(shape.launches[1])[:3]
     return sum(map(_bytes, (spatial, temporal, spatial, temporal, scores, spatial)))
 
 
 def _moved(launch: Launch) -> int:
     """Maps are cut into tiles that do not overlap; what belongs to a row or a sample is read again in each tile."""
-    tensors = [argument for argument in launch.arguments if isinstance(argument, torch.Tensor)]
+    tensors = _tensors(launch)
     programs = launch.grid[0]
     columns = launch.grid[-1]
     sizes = [_bytes(tensor) for tensor in tensors]
@@ -47,6 +47,10 @@ def _moved(launch: Launch) -> int:
     assert launch.kernel is blend_streams
     spatial, temporal, scores, out = sizes
     return spatial + temporal + scores * columns + out
+
+
+def _tensors(launch: Launch) -> list[torch.Tensor]:
+    return [argument for argument in launch.arguments if isinstance(argument, torch.Tensor)]
 
 
 def _bytes(tensor: torch.Tensor) -> int:

@@ -5,24 +5,26 @@ python bench/latency.py BUNDLE [--backends B ...] [--precisions P ...] [--repeat
 
 from __future__ import annotations
 
-import platform
 import sys
 import time
 from collections import defaultdict
-from pathlib import Path
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
-from rich.progress import track
-from rich.table import Table
 
-from cstm.console import make_console
 from cstm.data.demo import DEMO_SENTENCES, DEMO_VIDEO
+from cstm.models.config import CSTMConfig
 from cstm.models.contract import CLIP, FRAME, TEXT_ENCODER
+from cstm.progress import progress
 from cstm.runtime.backends import Backend, backend, runnable
 from cstm.runtime.bundle import Bundle
 from cstm.runtime.chain import Chain
 from cstm.runtime.postprocess import masks, probabilities
 from cstm.runtime.preprocess import clip_windows
+from cstm.runtime.timing import interleaved
 from cstm.runtime.video import open_video
 
 LEAST_REPEATS = 30
@@ -31,64 +33,115 @@ SETTLE = 0.1  # seconds before each turn: the other backends' threads spin on fo
 END_TO_END, CHAIN, DECODE, PREPROCESS, POSTPROCESS = "end to end", "chain", "decode", "pre-process", "post-process"
 EAGER = ("torch", "fp32")
 
+Item = TypeVar("Item")
+Part = tuple[str, str, str]  # backend, precision, part; the first two empty where no backend takes part
 
-def latency(bundle: Bundle, pairs: list[tuple[Backend, str]], repeats: int = LEAST_REPEATS, show=False) -> list[dict]:
-    """Rows {backend, precision, part, p50_ms, p90_ms, p99_ms, ratio}, batch 1, one sentence.
 
-    pairs: from `with_eager`. Every pair takes its turn in each repeat, PyTorch eager among them; ratio: eager's median
-    over this one's. Parts: the components; "chain", all of them but the text encoder, which runs once a sentence;
-    decode, pre-process and post-process of one frame; "end to end", their sum with the chain.
+@dataclass(frozen=True)
+class LatencyRow:
+    """Milliseconds that one part takes: percentiles over the repeats. ratio: PyTorch eager's median over this one's,
+    None where it has no such part."""
+
+    backend: str
+    precision: str
+    part: str
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    ratio: float | None
+    repeats: int
+
+
+def latency(
+    bundle: Bundle, pairs: list[tuple[Backend, str]], repeats: int = LEAST_REPEATS, show: bool = False
+) -> list[LatencyRow]:
+    """The rows of batch 1 and one sentence.
+
+    pairs: from `with_eager`. Every pair takes its turn in each repeat, PyTorch eager among them. Parts: the components;
+    "chain", all of them but the text encoder, which runs once a sentence; decode, pre-process and post-process of one
+    frame; "end to end", their sum with the chain. show: a bar on standard error.
     """
-    samples: dict[tuple, list[float]] = defaultdict(list)
     text = bundle.reader(DEMO_SENTENCES[0]).inputs
-    chains = {}
-    try:
+    with ExitStack() as stack, progress("measuring", WARM_UP + repeats, shown=show) as bar:
+        frames = stack.enter_context(_Frames(bundle.config))
+        turns = {}
         for found, precision in pairs:
-            chains[found.name, precision] = Chain(bundle.config, found.open(bundle, precision))
-        language_plans = {key: chain.language_plan(text) for key, chain in chains.items()}
-        steps = range(WARM_UP + repeats)
-        frames = _frames(bundle.config, samples)
-        for step in track(steps, "measuring", console=make_console(stderr=True), transient=True) if show else steps:
-            if step == WARM_UP:
-                samples.clear()
-            pixels, shared = next(frames)
-            for key, chain in chains.items():
-                _measure(chain, key, pixels, text, language_plans[key], shared, samples)
-    finally:
-        for chain in chains.values():
-            chain.close()
-    return _rows(samples)
+            chain = stack.enter_context(Chain(bundle.config, found.open(bundle, precision)))
+            turns[found.name, precision] = _Turn(chain, text, frames)
+
+        def next_frame() -> None:
+            frames.advance()
+            bar.advance()
+
+        interleaved([next_frame, *turns.values()], repeats, WARM_UP, SETTLE)
+    parts: dict[Part, list[float]] = {("", "", part): seconds for part, seconds in frames.seconds.items()}
+    for pair, turn in turns.items():
+        parts |= {(*pair, part): seconds for part, seconds in turn.seconds.items()}
+    return to_rows({part: seconds[-repeats:] for part, seconds in parts.items()})
 
 
-def with_eager(bundle: Bundle, backends=None, precisions=None) -> list[tuple[Backend, str]]:
+def with_eager(
+    bundle: Bundle, backends: list[str] | None = None, precisions: list[str] | None = None
+) -> list[tuple[Backend, str]]:
     """What runs here of what is asked for, and PyTorch eager before it."""
     pairs, _ = runnable(bundle, backends, precisions)
     return [(backend(EAGER[0]), EAGER[1]), *(pair for pair in pairs if (pair[0].name, pair[1]) != EAGER)]
 
 
-def _frames(config, samples):
-    """Endless (the chain's pixels, (seconds for both, frame)) over the demo clip; decoding and the rest timed apart."""
-    while True:
-        with open_video(DEMO_VIDEO) as video:
-            decoder = _Timed(video)
-            windows = _Timed(clip_windows(decoder, config))
-            for frame, pixels, clip in windows:
-                samples[DECODE].append(decoder.take())
-                both = windows.take()
-                samples[PREPROCESS].append(both - samples[DECODE][-1])
-                yield {FRAME: pixels[None], CLIP: clip[None]}, (both, frame)
+def to_rows(parts: Mapping[Part, Sequence[float]]) -> list[LatencyRow]:
+    """The seconds of each part's repeats -> its row."""
+    rows = []
+    for (name, precision, part), seconds in parts.items():
+        p50, p90, p99 = (1e3 * float(np.percentile(seconds, q)) for q in (50, 90, 99))
+        eager = parts.get((*EAGER, part))
+        ratio = 1e3 * float(np.median(eager)) / p50 if eager else None
+        rows.append(LatencyRow(name, precision, part, p50, p90, p99, ratio, len(seconds)))
+    return rows
 
 
-class _Timed:
-    """An iterator that counts the seconds its source takes."""
+class _Frames:
+    """The demo clip over and over. A context manager.
 
-    def __init__(self, source):
-        self._source, self._seconds = iter(source), 0.0
+    pixels: of the frame at hand, as a chain takes them. size: its own, (H, W). both: seconds that decoding and
+    pre-processing took; seconds: of each apart, one for each frame so far.
+    """
 
-    def __iter__(self):
+    def __init__(self, config: CSTMConfig):
+        self.seconds: dict[str, list[float]] = {DECODE: [], PREPROCESS: []}
+        self._windows = self._endless(config)
+        self.pixels, self.size, self.both = next(self._windows)
+
+    def advance(self) -> None:
+        """On to the next frame."""
+        self.pixels, self.size, self.both = next(self._windows)
+
+    def _endless(
+        self, config: CSTMConfig
+    ) -> Generator[tuple[dict[str, np.ndarray], tuple[int, int], float], None, None]:
+        while True:
+            with open_video(DEMO_VIDEO) as video:
+                decoder = _Timed(video)
+                windows = _Timed(clip_windows(decoder, config))
+                for frame, pixels, clip in windows:
+                    decoding, both = decoder.take(), windows.take()
+                    self.seconds[DECODE].append(decoding)
+                    self.seconds[PREPROCESS].append(both - decoding)
+                    yield {FRAME: pixels[None], CLIP: clip[None]}, frame.image.shape[:2], both
+
+    def __enter__(self) -> _Frames:
         return self
 
-    def __next__(self):
+    def __exit__(self, *_: object) -> None:
+        self._windows.close()
+
+
+class _Timed(Iterator[Item]):
+    """An iterator that counts the seconds its source takes."""
+
+    def __init__(self, source: Iterable[Item]):
+        self._source, self._seconds = iter(source), 0.0
+
+    def __next__(self) -> Item:
         start = time.perf_counter()
         try:
             return next(self._source)
@@ -101,26 +154,33 @@ class _Timed:
         return seconds
 
 
-def _measure(chain: Chain, key: tuple, pixels, text, language_plan, shared, samples) -> None:
-    before, frame = shared
-    time.sleep(SETTLE)
-    start = time.perf_counter()
-    logits = chain.mask_logits(pixels, language_plan)
-    answered = time.perf_counter()
-    masks(probabilities(logits), frame.image.shape[:2], chain.config.mask_rule)
-    done = time.perf_counter()
-    samples[(*key, CHAIN)].append(answered - start)
-    samples[(*key, POSTPROCESS)].append(done - answered)
-    samples[(*key, END_TO_END)].append(before + done - start)
-    values = pixels | language_plan | text
-    for name, component in chain.components.items():
-        inputs = component.pick(values)
+class _Turn:
+    """A chain on the frame at hand, for a sentence that it has read. seconds: of each part, one for each call."""
+
+    def __init__(self, chain: Chain, text: dict[str, np.ndarray], frames: _Frames):
+        self.chain, self.text, self.frames = chain, text, frames
+        self.language_plan = chain.language_plan(text)
+        self.seconds: dict[str, list[float]] = defaultdict(list)
+
+    def __call__(self) -> None:
+        """Time the whole, then each component."""
         start = time.perf_counter()
-        outputs = chain.sessions[name].enqueue(inputs)
-        _finish(outputs)
-        samples[(*key, name)].append(time.perf_counter() - start)
-        if name != TEXT_ENCODER:
-            values |= outputs
+        logits = self.chain.mask_logits(self.frames.pixels, self.language_plan)
+        answered = time.perf_counter()
+        masks(probabilities(logits), self.frames.size, self.chain.config.mask_rule)
+        done = time.perf_counter()
+        self.seconds[CHAIN].append(answered - start)
+        self.seconds[POSTPROCESS].append(done - answered)
+        self.seconds[END_TO_END].append(self.frames.both + done - start)
+        values = self.frames.pixels | self.language_plan | self.text
+        for name, component in self.chain.components.items():
+            inputs = component.pick(values)
+            start = time.perf_counter()
+            outputs = self.chain.sessions[name].enqueue(inputs)
+            _finish(outputs)
+            self.seconds[name].append(time.perf_counter() - start)
+            if name != TEXT_ENCODER:
+                values |= outputs
 
 
 def _finish(outputs: dict) -> None:
@@ -128,46 +188,6 @@ def _finish(outputs: dict) -> None:
     for array in outputs.values():
         if not isinstance(array, np.ndarray):
             array.stream.sync()
-
-
-def _rows(samples: dict) -> list[dict]:
-    rows = []
-    for key, seconds in samples.items():
-        name, precision, part = key if isinstance(key, tuple) else ("", "", key)
-        p50, p90, p99 = (1e3 * np.percentile(seconds, q) for q in (50, 90, 99))
-        eager = samples.get((*EAGER, part))
-        ratio = float(np.median(eager) / np.median(seconds)) if eager else None
-        row = {"backend": name, "precision": precision, "part": part, "p50_ms": p50, "p90_ms": p90, "p99_ms": p99}
-        rows.append(row | {"ratio": ratio, "repeats": len(seconds)})
-    return rows
-
-
-def table(rows: list[dict], memory: dict[tuple, int]) -> Table:
-    """Latencies in ms, frames a second, the ratio to PyTorch eager, and the host memory of a process of its own."""
-    shown = Table("backend", "precision", "part", "p50 ms", "p90", "p99", "frames/s", "× eager", "host MB")
-    for row in sorted(rows, key=lambda r: (r["backend"], r["precision"])):
-        whole = row["part"] == END_TO_END
-        used = memory.get((row["backend"], row["precision"]))
-        shown.add_row(
-            row["backend"],
-            row["precision"],
-            row["part"],
-            *(f"{row[p]:.2f}" for p in ("p50_ms", "p90_ms", "p99_ms")),
-            f"{1e3 / row['p50_ms']:.1f}" if whole else "",
-            f"{row['ratio']:.2f}" if row["ratio"] else "",
-            f"{used / 1e6:.0f}" if whole and used else "",
-            end_section=whole,
-        )
-    return shown
-
-
-def processor() -> str:
-    """The processor's name."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    return next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ def _measure(path: str, name: str, precision: str) -> int:
         chain(bundle.golden()[0])
     # Not ru_maxrss: a child inherits the size of the process that started it.
     status = Path("/proc/self/status").read_text(encoding="utf-8")
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
+    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
+    return int(peak) * 1024
 
 
 if __name__ == "__main__":

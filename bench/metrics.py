@@ -18,8 +18,10 @@ import io
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cstm.calibration.bootstrap import drawn_counts, interval
 from cstm.data.sample import NON_TRIVIAL, Reference
@@ -27,6 +29,9 @@ from cstm.errors import ContractError, MissingDependencyError, RequestError
 from cstm.packages import installed_version
 from cstm.runtime.overlap import overlap
 from cstm.runtime.rle import encode
+
+if TYPE_CHECKING:
+    from pycocotools.coco import COCO
 
 AUTHORS, MTTR = "authors", "mttr"
 REACHES = {AUTHORS: np.greater_equal, MTTR: np.greater}
@@ -119,7 +124,7 @@ def intervals(outcomes: list[Outcome], protocol: str, seed: int = 0) -> dict[str
     hard = np.array([outcome.reference.difficulty == NON_TRIVIAL for outcome in outcomes])
     drawn = drawn_counts(count, seed)
 
-    def total(values) -> np.ndarray:
+    def total(values: ArrayLike) -> np.ndarray:
         """Sums over the drawn samples, [RESAMPLES]."""
         return drawn @ np.bincount(videos, values, count)
 
@@ -150,7 +155,7 @@ def coco_map(outcomes: list[Outcome]) -> float:
     return float(evaluation.eval["precision"].mean())
 
 
-def _coco(annotations: list[dict]):
+def _coco(annotations: list[dict]) -> COCO:
     """An index of one annotation an image."""
     from pycocotools.coco import COCO
     from pycocotools.mask import area
@@ -168,7 +173,7 @@ def _coco(annotations: list[dict]):
 
 def _by(outcomes: list[Outcome], key: Callable[[Reference], str | None], protocol: str) -> dict[str, dict]:
     """The figures of each group, by its name; samples of no group are left out."""
-    names = sorted({key(outcome.reference) for outcome in outcomes} - {None})
+    names = sorted({name for outcome in outcomes if (name := key(outcome.reference)) is not None})
     return {name: figures([o for o in outcomes if key(o.reference) == name], protocol) for name in names}
 
 
@@ -184,7 +189,7 @@ def _lowest(ious: np.ndarray, videos: np.ndarray) -> np.ndarray:
     return lowest
 
 
-def _ratio(part, whole, nothing: float = 1.0) -> np.ndarray:
+def _ratio(part: ArrayLike, whole: ArrayLike, nothing: float = 1.0) -> np.ndarray:
     """Part over whole; `nothing` where the whole is zero."""
     part, whole = np.asarray(part, float), np.asarray(whole, float)
     return np.divide(part, whole, out=np.full(whole.shape, nothing), where=whole > 0)

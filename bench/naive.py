@@ -1,6 +1,6 @@
 """What cutting and rewriting the network is worth: the bundle's chain against the whole network exported as it is.
 
-python bench/naive.py BUNDLE [--backends B ...] [--repeats N] [--json F]
+Printed by `cstm naive`.
 
 The naive export is one ONNX file of the reference: six mask heads, CMAM's keys at every position, coordinates beside
 the features, the text read again for every frame; nothing folded but what the backend folds by itself.
@@ -43,11 +43,11 @@ def export_naive(bundle: Bundle, path: Path) -> None:
     class Naive(torch.nn.Module):
         """All six response maps, the finest first."""
 
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             self.model = load_checkpoint(bundle.file(CHECKPOINT)).eval()
 
-        def forward(self, clip, *text):
+        def forward(self, clip: torch.Tensor, *text: torch.Tensor) -> tuple[torch.Tensor, ...]:
             finest, *others = reversed(self.model(clip.float() / 255, text_argument(text)))
             return finest[:, None], *others
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from rich.table import Table
 
 from cstm.calibration.inputs import component_inputs, real_samples
 from cstm.data.demo import DEMO_SENTENCES, DEMO_VIDEO
@@ -18,6 +18,7 @@ from cstm.runtime.overlap import mask_iou
 from cstm.runtime.postprocess import masks, probabilities
 from cstm.runtime.tolerance import MASK_IOU, Difference
 
+Arrays = dict[str, np.ndarray]
 CHAIN = "whole chain"
 SAMPLES = 3
 
@@ -35,7 +36,12 @@ class ParityRow:
     passed: bool
 
 
-def parity(bundle: Bundle, backends: list[str] | None = None, precisions: list[str] | None = None, report=None):
+def parity(
+    bundle: Bundle,
+    backends: list[str] | None = None,
+    precisions: list[str] | None = None,
+    report: Callable[[ParityRow], None] | None = None,
+) -> tuple[list[ParityRow], dict[str, str]]:
     """Compare; (rows, reasons): the ParityRows, and why each backend left out was left out.
 
     The reference is PyTorch with the bundle's checkpoint, on real frames and sentences. A backend that raises has a
@@ -60,11 +66,19 @@ def parity(bundle: Bundle, backends: list[str] | None = None, precisions: list[s
     return rows, reasons
 
 
-def _compare(bundle: Bundle, found: Backend, precision: str, samples, inputs, outputs):
+def _compare(
+    bundle: Bundle,
+    found: Backend,
+    precision: str,
+    samples: Arrays,
+    inputs: dict[str, Arrays],
+    outputs: dict[str, Arrays],
+) -> Iterator[ParityRow]:
+    """samples: of the whole chain. inputs, outputs: of each component, as the reference has them."""
     with Chain(bundle.config, found.open(bundle, precision)) as chain:
         for name, arrays in inputs.items():
-            actual = chain.sessions[name].run(arrays)
-            differences = [Difference.between(actual[k], expected) for k, expected in outputs[name].items()]
+            found_here = chain.sessions[name].run(arrays)
+            differences = [Difference.between(found_here[k], expected) for k, expected in outputs[name].items()]
             passed = all(difference.within(precision) for difference in differences)
             yield ParityRow(found.name, precision, name, Difference.worst(differences), None, passed)
         expected = outputs[next(reversed(outputs))][MASK_LOGITS]
@@ -79,22 +93,6 @@ def lowest_iou(actual: np.ndarray, expected: np.ndarray, rule: str) -> float:
     """The lowest intersection over union, over a batch of logits [B,1,R,R], of the masks they give."""
     size = actual.shape[-2:]
     return float(mask_iou(*(masks(probabilities(logits), size, rule) for logits in (actual, expected))).min())
-
-
-def table(rows: list[ParityRow]) -> Table:
-    """The rows as a table."""
-    shown = Table("backend", "precision", "part", "largest difference", "relative", "mask IoU", "within tolerance")
-    for row in rows:
-        shown.add_row(
-            row.backend,
-            row.precision,
-            row.part,
-            f"{row.difference.absolute:.1e}",
-            f"{row.difference.relative:.1e}",
-            "" if row.iou is None else f"{row.iou:.4f}",
-            "[green]yes" if row.passed else "[red]NO",
-        )
-    return shown
 
 
 def to_json(rows: list[ParityRow]) -> list[dict]:

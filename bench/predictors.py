@@ -6,6 +6,7 @@ import tempfile
 import warnings
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from cstm.models.contract import CLIP, FRAME
 from cstm.runtime.bundle import TOKENIZER, WORD_VECTORS_FILE
 from cstm.runtime.segmenter import Segmenter, UntrainedWarning
 from cstm.runtime.text import SentenceReader, stack
+
+if TYPE_CHECKING:
+    from cstm.models.cstm import CSTM
 
 CHECKPOINTS = (".safetensors", ".pth", ".pt", ".tar")
 
@@ -42,14 +46,14 @@ class Predictor(ABC):
     def __enter__(self) -> Predictor:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
 class ModelPredictor(Predictor):
-    """The PyTorch reference, on the device of its weights. model: a cstm.models.cstm.CSTM; put in evaluation mode."""
+    """The PyTorch reference, on the device of its weights. model: put in evaluation mode."""
 
-    def __init__(self, model, reader: SentenceReader):
+    def __init__(self, model: CSTM, reader: SentenceReader):
         super().__init__("PyTorch reference fp32", model.config, reader)
         self.model = model.eval()
 

@@ -46,8 +46,8 @@ def pairs(split: str, kind: str | None, count: int, config: CSTMConfig, seed: in
         chosen = (clip.rivals() if kind in ROLES else list(clip.sentences))[:2]
         if len(chosen) == 2:
             count -= 1
-            told = tuple(clip.sentences[i].sentence for i in chosen)
-            yield Pair(np.ascontiguousarray(clip.frames.transpose(3, 0, 1, 2)), told, clip.masks[0, chosen])
+            one, other = (clip.sentences[i].sentence for i in chosen)
+            yield Pair(np.ascontiguousarray(clip.frames.transpose(3, 0, 1, 2)), (one, other), clip.masks[0, chosen])
 
 
 def listening(predictor: Predictor, count: int = 300, split: str = "test") -> dict:
@@ -59,7 +59,7 @@ def listening(predictor: Predictor, count: int = 300, split: str = "test") -> di
 def watching(predictor: Predictor, count: int = 300, split: str = "test") -> dict:
     """picks: share of sentences whose mask overlaps their actor more than its double; mean_iou; the same with the
     frames around the target shuffled; n: sentences. Chance is 0.5."""
-    found = {}
+    found: dict[str, float] = {}
     for name, shuffle in {"": False, "shuffled_": True}.items():
         made = pairs(split, "action", count, predictor.config)
         own, other = _ious(predictor, _shuffled(made) if shuffle else made, count)

@@ -6,6 +6,7 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
+from cstm.commands.types import positive
 from cstm.models.config import PRESETS
 from cstm.training.options import TrainOptions
 
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", choices=PRESETS, default="tiny", help="default: tiny")
     parser.add_argument("--size", type=int, default=64, help="side of the frames (default: 64)")
     parser.add_argument("--steps", type=int, default=3000, help="updates of each row (default: 3000)")
-    parser.add_argument("--limit", type=int, metavar="N", help="evaluate on the first N samples")
+    parser.add_argument("--limit", type=positive, metavar="N", help="evaluate on the first N samples")
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     parser.add_argument(
         "--train", nargs=argparse.REMAINDER, default=[], help="further options of cstm train, last of all"

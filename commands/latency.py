@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 from cstm.commands.bundle_arguments import add_bundle_argument
@@ -27,10 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure as the command line says; 0."""
-    from cstm.bench.latency import latency, processor, table, with_eager
+    from cstm.bench.latency import latency, with_eager
+    from cstm.bench.latency_table import table
+    from cstm.bench.machine import machine
     from cstm.bench.memory import peak_memory
     from cstm.runtime.bundle import Bundle
-    from cstm.runtime.device_array import cuda_device
 
     if arguments.repeats < LEAST_REPEATS:
         raise RequestError(f"--repeats {arguments.repeats}: percentiles need at least {LEAST_REPEATS}")
@@ -44,11 +45,11 @@ def run(arguments: argparse.Namespace) -> int:
         make_console().print(table(rows, memory))
         if file:
             record = {
-                "machine": {"platform": platform.platform(), "processor": processor(), "gpu": cuda_device()},
+                "machine": machine(),
                 "versions": {found.name: found.version() for found, _ in pairs},
                 "preset": bundle.config.preset,
                 "peak_bytes": [{"backend": n, "precision": p, "bytes": used} for (n, p), used in memory.items()],
-                "rows": rows,
+                "rows": [asdict(row) for row in rows],
             }
             file.write_text(json.dumps(record, indent=1), encoding="utf-8")
     return 0

@@ -21,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare as the command line says; 0, or 1 where something is out of tolerance."""
-    from cstm.bench.parity import parity, table, to_json
+    from cstm.bench.parity import parity, to_json
+    from cstm.bench.parity_table import table
     from cstm.runtime.bundle import Bundle
 
     bundle = Bundle(arguments.bundle)

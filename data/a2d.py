@@ -56,6 +56,11 @@ class A2DSentences:
         if not self.references:
             raise DatasetError(f"{root}: no video of the {split} split has its pixels, sentences and annotations here")
 
+    @property
+    def sentences_file(self) -> Path:
+        """a2d_annotation.txt."""
+        return _need(self.root, SENTENCES)
+
     def check_official_counts(self) -> str:
         """One line that says whether this is the whole official split, by its number of videos, or a part of it."""
         found, official = len({r.video for r in self.references}), OFFICIAL_VIDEOS[self.split]

@@ -58,6 +58,11 @@ class JHMDBSentences:
         if not self.references:
             raise DatasetError(f"{root}: no video of split {split} has its frames, masks and sentence here")
 
+    @property
+    def sentences_file(self) -> Path:
+        """jhmdb_annotation.txt."""
+        return self.root / SENTENCES
+
     def check_official_counts(self) -> str:
         """One line that says whether every official video is here, by their number, whatever the split."""
         counts = f"J-HMDB Sentences: {len(self._actions):,} of {OFFICIAL_VIDEOS:,} videos"

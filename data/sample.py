@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -47,6 +48,15 @@ class Dataset(Protocol):
     """A list of references, and their samples on demand."""
 
     references: list[Reference]
+
+    @property
+    def sentences_file(self) -> Path:
+        """Where the sentences are from, by video and instance."""
+        ...
+
+    def check_official_counts(self) -> str:
+        """One line that says whether this is the whole official set, or a part of it."""
+        ...
 
     def load(self, reference: Reference) -> Sample:
         """The sample of one of `references`. CSTMError names the file that is missing or broken."""

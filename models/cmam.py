@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,11 +27,21 @@ def coordinate_map(height: int, width: int, like: Tensor | None = None) -> Tenso
     return torch.stack(cells)[None]
 
 
+class Attention(Protocol):
+    """How a CMAM finds its word weights: a strategy that training may choose, of the same values whichever it is."""
+
+    def __call__(self, cmam: CMAM, u: Tensor, words: Tensor) -> Tensor:
+        """As `CMAM.word_weights`."""
+        ...
+
+
 class CMAM(nn.Module):
     """Modulates features of one stage, in the paper's form; `dims` 2 or 3.
 
     U = ReLU(BN(Conv3(X; P))); a_n = sum over positions of BN(Conv1(U)) . Q_n; p = softmax(a / |a|);
     g = sigmoid(Linear(sum p_n t_n)); X + U * (g - 0.5). The linear layer starts at zero, CMAM thus as the identity.
+
+    attention: how p is found; `attend`, or one of the same values.
     """
 
     def __init__(self, channels: int, text_width: int, dims: int):
@@ -42,6 +54,7 @@ class CMAM(nn.Module):
         self.gate = nn.Linear(text_width, channels)
         nn.init.zeros_(self.gate.weight)
         nn.init.zeros_(self.gate.bias)
+        self.attention: Attention = attend
 
     def mixed(self, x: Tensor) -> Tensor:
         """U, the features mixed with the coordinates; the shape of `x`, [B,C,H,W] or [B,C,T,H,W]."""
@@ -54,9 +67,7 @@ class CMAM(nn.Module):
 
     def word_weights(self, u: Tensor, words: Tensor) -> Tensor:
         """p [B,N], from `mixed` features and words [B,N,D]; it sums to one over all N places, padding included."""
-        keys = self.key(u).flatten(2)
-        queries = self.query(words.transpose(1, 2))
-        return l2_normalise(torch.einsum("bdp,bdn->bn", keys, queries)).softmax(-1)
+        return self.attention(self, u, words)
 
     def channel_gate(self, weights: Tensor, words: Tensor) -> Tensor:
         """g [B,C] in (0, 1), from the words' weights [B,N] and the words [B,N,D]; 0.5 leaves a channel as it is."""
@@ -67,3 +78,10 @@ class CMAM(nn.Module):
         u = self.mixed(x)
         gate = self.channel_gate(self.word_weights(u, words), words)
         return x + u * (per_channel(gate, x) - 0.5)
+
+
+def attend(cmam: CMAM, u: Tensor, words: Tensor) -> Tensor:
+    """The paper's form: keys at every position, summed."""
+    keys = cmam.key(u).flatten(2)
+    queries = cmam.query(words.transpose(1, 2))
+    return l2_normalise(torch.einsum("bdp,bdn->bn", keys, queries)).softmax(-1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from torch import Tensor, nn
 
 from cstm.models.cmam import CMAM
@@ -13,8 +15,24 @@ from cstm.models.resnet import resnet_stages
 from cstm.models.text import Text, text_encoder
 
 
+class Computation(Protocol):
+    """How a stage, or its CMAM, is computed: a strategy that training may choose, such as another precision."""
+
+    def __call__(self, index: int, part: nn.Module, *inputs: Tensor) -> Tensor:
+        """`part`, of stage `index` from 0, on its inputs."""
+        ...
+
+
+def as_it_is(index: int, part: nn.Module, *inputs: Tensor) -> Tensor:
+    """Whatever the stage, in the precision of its surroundings."""
+    return part(*inputs)
+
+
 class StreamEncoder(nn.Module):
-    """One stream: five stages, each followed by CMAM, whose output feeds the next stage and the decoder."""
+    """One stream: five stages, each followed by CMAM, whose output feeds the next stage and the decoder.
+
+    compute: how stages and CMAMs are computed; `as_it_is`, or another.
+    """
 
     def __init__(self, config: CSTMConfig, stream: str):
         super().__init__()
@@ -23,14 +41,15 @@ class StreamEncoder(nn.Module):
         self.stages = resnet_stages(config) if stream == "spatial" else i3d_stages(config)
         self.cmam = nn.ModuleList(CMAM(c, config.text_width, dims) for c in channels if config.cmam)
         self.project = nn.ModuleList(conv_block(c, config.decoder_width, bias=False) for c in channels)
+        self.compute: Computation = as_it_is
 
     def forward(self, x: Tensor, words: Tensor) -> list[Tensor]:
         """Pixels [B,3,R,R] or [B,3,T,R,R] in [0,1], words [B,N,D] -> five maps [B,E,R/2..R/32]."""
         features = []
         for index, stage in enumerate(self.stages):
-            x = stage(x)
+            x = self.compute(index, stage, x)
             if self.cmam:
-                x = self.cmam[index](x, words)
+                x = self.compute(index, self.cmam[index], x, words)
             features.append(self.project[index](middle_frame(x)))
         return features
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,7 +17,15 @@ from cstm.models.config import CSTMConfig
 from cstm.runtime.text import SentenceReader, stack
 
 SENTENCES_A_CLIP = 2
+AHEAD = 4  # batches that each worker makes ahead
+Batch = tuple[torch.Tensor, tuple[torch.Tensor, ...], torch.Tensor]  # as `Tensors` makes it
 MIRRORED = {"left": "right", "right": "left", "leftmost": "rightmost", "rightmost": "leftmost"}
+
+
+class Batches(Protocol):
+    """Batches by number, from 0."""
+
+    def __getitem__(self, number: int) -> list[Sample]: ...
 
 
 class SpriteBatches:
@@ -95,7 +104,7 @@ class Tensors:
     def __init__(self, reader: SentenceReader):
         self.reader = reader
 
-    def __call__(self, samples: list[Sample]):
+    def __call__(self, samples: list[Sample]) -> Batch:
         """QueryError when a sentence cannot be read."""
         inputs = stack([self.reader(sample.reference.sentence) for sample in samples])
         text = tuple(map(torch.from_numpy, inputs.values()))
@@ -112,37 +121,35 @@ def _at_size(mask: np.ndarray, size: int) -> np.ndarray:
     return mask[rows.astype(int)[:, None], columns.astype(int)]
 
 
-class _Numbered(torch.utils.data.Dataset):
+class _Numbered(torch.utils.data.Dataset[Batch | CSTMError]):
     """Batches as tensors, by number, for a loader's workers."""
 
-    def __init__(self, batches, tensors: Tensors):
+    def __init__(self, batches: Batches, tensors: Tensors):
         self.batches, self.tensors = batches, tensors
 
-    def __getitem__(self, number: int):
+    def __getitem__(self, number: int) -> Batch | CSTMError:
         try:
             return self.tensors(self.batches[number])
         except CSTMError as error:  # raised in a worker, it would arrive as the text of a traceback
             return error
 
 
-def loader(batches, tensors: Tensors, numbers: range, workers: int) -> DataLoader:
+def loader(batches: Batches, tensors: Tensors, numbers: range, workers: int) -> DataLoader[Batch | CSTMError]:
     """The batches of these numbers as tensors, or the CSTMError that one met, in order.
 
     workers: processes that make them ahead; 0 makes them in this one.
     """
-    pinned = torch.cuda.is_available()
-    # Spawned, not forked: a fork of a process whose OpenMP threads have run may never wake up.
-    ahead = {"prefetch_factor": 4, "worker_init_fn": _one_thread, "multiprocessing_context": "spawn"}
-    options = ahead if workers else {}
-    own = torch.Generator()  # or a loader, as it starts, would draw from the one that dropout draws from
     return DataLoader(
         _Numbered(batches, tensors),
         batch_size=None,
         sampler=numbers,
         num_workers=workers,
-        generator=own,
-        pin_memory=pinned,
-        **options,
+        prefetch_factor=AHEAD if workers else None,
+        worker_init_fn=_one_thread,
+        # Spawned, not forked: a fork of a process whose OpenMP threads have run may never wake up.
+        multiprocessing_context="spawn" if workers else None,
+        generator=torch.Generator(),  # or a loader, as it starts, would draw from the one that dropout draws from
+        pin_memory=torch.cuda.is_available(),
     )
 
 

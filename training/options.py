@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from cstm.errors import RequestError
 
@@ -74,7 +74,10 @@ class TrainOptions:
     actions: float = 0.3
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        numbers = [f.name for f in fields(self) if not _is_number(getattr(self, f.name), f.default)]
+        if numbers:
+            raise RequestError(f"training options: {', '.join(numbers)} must be finite numbers, whole where they count")
         rules = {
             "batch must be a multiple of processes": self.processes > 0 and self.batch % self.processes == 0,
             f"schedule must be one of {', '.join(SCHEDULES)}": self.schedule in SCHEDULES,
@@ -89,6 +92,7 @@ class TrainOptions:
                 self.warmup, self.workers, self.seed, self.decay
             )
             >= 0,
+            "seed must be below 2^63": self.seed < 1 << 63,
             "ema must be at least 0 and below 1": 0 <= self.ema < 1,
             "actions must be between 0 and 1": 0 <= self.actions <= 1,
         }
@@ -104,6 +108,14 @@ class TrainOptions:
         """The learning rate of update `step`, from 0."""
         rise = min(1.0, (step + 1) / max(self.warmup, 1))
         return self.rate * rise * _fall(self.schedule, step / self.steps)
+
+
+def _is_number(value: object, default: object) -> bool:
+    """Whether `value` is a number such as `default` is, not NaN or infinite; anything where the default is none."""
+    if value is None or isinstance(default, str):
+        return value is default or isinstance(default, str)
+    kinds = (int, float) if isinstance(default, float) else (int,)
+    return isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _fall(schedule: str, done: float) -> float:

@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from types import FrameType
+from typing import NoReturn
 
 import torch
 from torch import distributed
@@ -75,7 +77,7 @@ def in_processes(count: int, work: Callable[[Place], int]) -> int:
     return 0
 
 
-def _leave(number, frame) -> None:
+def _leave(number: int, _frame: FrameType | None) -> NoReturn:
     """On a request to end: by way of every `finally`, so that no process stays behind."""
     sys.exit(128 + number)
 

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cstm.data.open import SPRITES, open_dataset
+from cstm.data.readable import check_readable
 from cstm.data.vocabulary import tokenizer_for
 from cstm.errors import CheckpointError, RequestError
 from cstm.models.backbones import load_bert, load_i3d, load_resnet50
 from cstm.models.checkpoint import load_checkpoint
 from cstm.models.config import STREAMS, CSTMConfig
 from cstm.models.cstm import CSTM
+from cstm.runtime.bundle import MANIFEST
 from cstm.runtime.text import SentenceReader
-from cstm.training.batches import DatasetBatches, HeldOut, SpriteBatches
+from cstm.training.batches import Batches, DatasetBatches, HeldOut, SpriteBatches
 from cstm.training.options import CHECKPOINT, STATE, TrainOptions
 from cstm.training.parallel import Place
 from cstm.training.trainer import Trainer, write_options
@@ -41,7 +43,7 @@ class NetworkChoice:
     backbones: dict[str, Path] = dataclasses.field(default_factory=dict)
     tokenizer: Path | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.start is None:
             return
         given = {"preset": self.preset, "no-cmam": not self.cmam, "lgfs": self.lgfs is not None, **self.backbones}
@@ -51,7 +53,7 @@ class NetworkChoice:
 
 
 def check_folder(out: Path, resume: bool, force: bool) -> None:
-    """RequestError when a new run in `out` would write over another's state or checkpoint."""
+    """RequestError when a new run in `out` would write over another's state or checkpoint, or into a bundle."""
     if resume or force:
         return
     if (out / STATE).exists():
@@ -60,6 +62,8 @@ def check_folder(out: Path, resume: bool, force: bool) -> None:
         raise RequestError(
             f"{out} holds a {CHECKPOINT}, which a new run would write over; name another folder, or --force"
         )
+    if (out / MANIFEST).exists():
+        raise RequestError(f"{out} is a bundle, which a run would spoil; name another folder, or --force")
 
 
 def train(
@@ -78,6 +82,7 @@ def train(
     if resume:
         trainer.resume()
     elif place.leads:
+        (out / STATE).unlink(missing_ok=True)  # of a run written over: nobody shall go on with that as this one
         write_options(out, options, model.config)
     trainer(until=until)
     return 0
@@ -135,14 +140,15 @@ def sentence_reader(choice: NetworkChoice, model: CSTM) -> SentenceReader:
     return SentenceReader(model.config, tokenizer_for(model.config, choice.tokenizer, model.tokenizer, learnt))
 
 
-def sources(options: TrainOptions, config: CSTMConfig, reader: SentenceReader):
-    """(training batches of one process's share, held-out batches). QueryError when a sentence cannot be read."""
+def sources(options: TrainOptions, config: CSTMConfig, reader: SentenceReader) -> tuple[Batches, Batches]:
+    """(training batches of one process's share, held-out batches). QueryError, with its place in the dataset, when a
+    sentence cannot be read."""
     share = options.batch // options.processes
     if options.data == SPRITES:
         held_out = SpriteBatches(options.seed + HELD_OUT_SEED, options.batch, config, "test")
         return SpriteBatches(options.seed, share, config, actions=options.actions), held_out
     train_set, test_set = (open_dataset(options.data, split, config, options.window) for split in ("train", "test"))
-    for sentence in {reference.sentence for dataset in (train_set, test_set) for reference in dataset.references}:
-        reader(sentence)
+    for dataset in (train_set, test_set):
+        check_readable(dataset, dataset.references, reader)
     print(train_set.check_official_counts())
     return DatasetBatches(train_set, options.seed, share), HeldOut(test_set, options.batch, options.held_out)

@@ -6,6 +6,8 @@ import copy
 from pathlib import Path
 
 import torch
+from torch.amp import GradScaler
+from torch.optim import Optimizer
 
 from cstm.errors import CheckpointError
 from cstm.files import atomic_path
@@ -29,7 +31,9 @@ class Average:
             mine[i].copy_(theirs[i])
 
 
-def save_state(path: Path, step: int, options: dict, model: CSTM, average: Average, optimizer, scaler) -> None:
+def save_state(
+    path: Path, step: int, options: dict, model: CSTM, average: Average, optimizer: Optimizer, scaler: GradScaler
+) -> None:
     """Write the state after update `step`, atomically."""
     state = {
         "step": step,
@@ -55,7 +59,7 @@ def load_state(path: Path) -> dict:
         raise CheckpointError(f"{path}: cannot be read ({error}); start anew in another folder") from error
 
 
-def restore(state: dict, model: CSTM, average: Average, optimizer, scaler) -> int:
+def restore(state: dict, model: CSTM, average: Average, optimizer: Optimizer, scaler: GradScaler) -> int:
     """Put a state back; the number of updates done."""
     model.load_state_dict(state["model"])
     average.model.load_state_dict(state["average"])

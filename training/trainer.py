@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-import csv
 import math
-import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from cstm.console import make_console
 from cstm.errors import CSTMError, RequestError
 from cstm.files import write_json
 from cstm.models.checkpoint import save_checkpoint
+from cstm.models.config import CSTMConfig
 from cstm.models.cstm import CSTM
 from cstm.models.text import text_argument
+from cstm.progress import progress
 from cstm.runtime.overlap import mask_iou
 from cstm.runtime.text import SentenceReader
-from cstm.training.batches import Tensors, loader
+from cstm.training.batches import Batch, Batches, Tensors, loader
 from cstm.training.curve import draw_curve
 from cstm.training.fold import fold_keys
+from cstm.training.log import Log
 from cstm.training.loss import mask_loss
 from cstm.training.options import CHECKPOINT, METRICS, STATE, TrainOptions
 from cstm.training.parallel import ALONE, Place
 from cstm.training.precision import autocast, channels_last, keep_float32
 from cstm.training.state import Average, load_state, restore, save_state
 
-COLUMNS = ("step", "seconds", "rate", "loss", "train_iou", "held_out_iou")
 BAD_STEPS = 20
 REPORT = 20  # updates between two looks at the loss
+
+
+Text = torch.Tensor | Sequence[torch.Tensor]  # as `text_argument` gives it
 
 
 class DivergedError(CSTMError):
@@ -49,8 +51,8 @@ class Trainer:
     def __init__(
         self,
         model: CSTM,
-        batches,
-        held_out,
+        batches: Batches,
+        held_out: Batches,
         reader: SentenceReader,
         options: TrainOptions,
         out: Path,
@@ -95,19 +97,21 @@ class Trainer:
         made = loader(self.batches, self.tensors, numbers, self.options.workers)
         if not self.place.leads:
             for batch in _good(made):
-                self._update(*batch)
+                self._update(batch)
                 self.done += 1
             return self.out / CHECKPOINT
-        with Log(self.out, self.done) as log, _progress(console) as progress:
-            task = progress.add_task("training", total=self.options.steps, completed=self.done, text="")
+        with (
+            Log(self.out, self.done) as log,
+            progress("training", self.options.steps, self.done, console) as bar,
+        ):
             for batch in _good(made):
-                loss, iou = self._update(*batch)
+                loss, iou = self._update(batch)
                 self.done += 1
                 log.took(loss, iou)
                 if self.done % REPORT == 0 or self.done == last:
-                    progress.update(task, completed=self.done, text=log.text())
+                    bar.to(self.done, log.text())
                 if self.done % self.options.check == 0 or self.done == last:
-                    progress.console.print(log.write(self.done, self.options.rate_at(self.done - 1), self.validate()))
+                    bar.print(log.write(self.done, self.options.rate_at(self.done - 1), self.validate()))
                     self.save()
         draw_curve(self.out / METRICS, self.out / "curve.png")
         return self.out / CHECKPOINT
@@ -119,7 +123,7 @@ class Trainer:
             samples = self.held_out[number]
             if not samples:
                 break
-            clips, text, masks = self._moved(*self.tensors(samples))
+            clips, text, masks = self._moved(self.tensors(samples))
             with torch.inference_mode(), autocast(self.options.precision, self.device):
                 response = self.average.model(clips, text)[-1]
             total += mask_iou(response > 0, masks).sum().item()
@@ -134,7 +138,7 @@ class Trainer:
         parts = (self.model, self.average, self.optimizer, self.scaler)
         save_state(self.out / STATE, self.done, self.options.to_dict(), *parts)
 
-    def _update(self, clips, text, masks) -> tuple[float, float]:
+    def _update(self, batch: Batch) -> tuple[float, float]:
         """One update; the loss and this process's mean IoU before it."""
         # Dropout's draws, the same when resumed.
         torch.manual_seed(
@@ -142,7 +146,7 @@ class Trainer:
         )
         for group in self.optimizer.param_groups:
             group["lr"] = group["share"] * self.options.rate_at(self.done)
-        clips, text, masks = self._moved(clips, text, masks)
+        clips, text, masks = self._moved(batch)
         with autocast(self.options.precision, self.device):
             responses = self.model(clips, text)
         loss = mask_loss(responses, masks)
@@ -158,7 +162,7 @@ class Trainer:
         self.average.update(self.model, self.done)
         return loss.item(), mask_iou(responses[-1].detach() > 0, masks).mean().item()
 
-    def _check(self, loss, norm) -> None:
+    def _check(self, loss: torch.Tensor, norm: torch.Tensor) -> None:
         """A step whose gradient is not finite is left out; a loss that is not, or many such steps, end the run."""
         self.bad = 0 if norm.isfinite() else self.bad + 1
         if not loss.isfinite() or self.bad >= BAD_STEPS:
@@ -168,13 +172,14 @@ class Trainer:
                 " lower --rate, or use --precision fp32"
             )
 
-    def _moved(self, clips, text, masks):
-        clips = clips.to(self.where, non_blocking=True).float().div_(255)
-        text = [part.to(self.where) for part in text]
-        return clips, text_argument(text), masks.to(self.where)
+    def _moved(self, batch: Batch) -> tuple[torch.Tensor, Text, torch.Tensor]:
+        """The batch on the device, as the network takes it: pixels float32 in [0,1]."""
+        clips, text, masks = batch
+        pixels = clips.to(self.where, non_blocking=True).float().div_(255)
+        return pixels, text_argument([part.to(self.where) for part in text]), masks.to(self.where)
 
 
-def _good(made):
+def _good(made: Iterable[Batch | CSTMError]) -> Iterator[Batch]:
     """The batches of a loader; raises what one of them met."""
     for batch in made:
         if isinstance(batch, CSTMError):
@@ -189,70 +194,6 @@ def _groups(model: CSTM, options: TrainOptions) -> list[dict]:
     return [{"params": others, "share": 1.0}, {"params": text, "share": options.text_rate}]
 
 
-class Log:
-    """metrics.csv, TensorBoard, and the line a person reads."""
-
-    def __init__(self, out: Path, done: int):
-        from torch.utils.tensorboard import SummaryWriter
-
-        self.path, self.begun = out / METRICS, time.monotonic()
-        rows = _rows_until(self.path, done)
-        self.before = float(rows[-1][1]) if rows else 0.0
-        self.file = self.path.open("w", newline="")
-        self.rows = csv.writer(self.file)
-        self.rows.writerows([COLUMNS, *rows])
-        self.board = SummaryWriter(str(out / "tensorboard"), purge_step=done + 1)
-        self.loss = self.iou = 0.0
-        self.count, self.step, self.held_out = 0, done, float("nan")
-
-    def took(self, loss: float, iou: float) -> None:
-        """Note an update's loss and mean IoU."""
-        self.step, self.count = self.step + 1, self.count + 1
-        self.loss += loss
-        self.iou += iou
-
-    def text(self) -> str:
-        """Where training stands."""
-        count = max(self.count, 1)
-        shown = f"step {self.step}  loss {self.loss / count:.3f}  IoU {self.iou / count:.3f}"
-        return f"{shown}  held out {self.held_out:.3f}"
-
-    def write(self, step: int, rate: float, held_out: float) -> str:
-        """A row of means since the last one; the same as a line of text."""
-        self.held_out = held_out
-        text = self.text()
-        seconds = self.before + time.monotonic() - self.begun
-        count = max(self.count, 1)
-        values = (self.loss / count, self.iou / count, held_out)
-        self.rows.writerow([step, f"{seconds:.1f}", f"{rate:.3e}", *(f"{v:.4f}" for v in values)])
-        self.file.flush()
-        for name, value in zip(COLUMNS[3:], values, strict=True):
-            self.board.add_scalar(name, value, step)
-        self.loss = self.iou = 0.0
-        self.count = 0
-        return text
-
-    def __enter__(self) -> Log:
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.file.close()
-        self.board.close()
-
-
-def _rows_until(path: Path, done: int) -> list[list[str]]:
-    """What an earlier part of the run wrote, up to the update it resumes from."""
-    if not done or not path.is_file():
-        return []
-    with path.open(newline="") as file:
-        return [row for row in list(csv.reader(file))[1:] if int(row[0]) <= done]
-
-
-def _progress(console: Console | None) -> Progress:
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[text]}")
-    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console or make_console(stderr=True))
-
-
-def write_options(out: Path, options: TrainOptions, config) -> None:
+def write_options(out: Path, options: TrainOptions, config: CSTMConfig) -> None:
     """options.json: what the run was told, for whoever finds the folder."""
     write_json(out / "options.json", {"options": options.to_dict(), "config": config.to_dict()})

@@ -2,9 +2,13 @@
 
 import json
 
+import pytest
+
 from cstm.bench import ablations
 from cstm.commands.ablate import ROWS
 from cstm.commands.main import main
+from cstm.errors import RequestError
+from cstm.training.options import TrainOptions
 
 
 def test_the_ablations_are_kept_row_by_row(tmp_path, monkeypatch, capsys):
@@ -26,6 +30,14 @@ def test_the_ablations_are_kept_row_by_row(tmp_path, monkeypatch, capsys):
     assert main([*words, "--steps", "7"]) == 2
     assert "ask the same" in capsys.readouterr().err
     assert json.loads((tmp_path / "LGFS-in--5" / "result.json").read_text())["figures"] == figures
+
+
+def test_a_limit_that_evaluates_nothing_is_refused_before_training(tmp_path, capsys):
+    with pytest.raises(RequestError, match="limit=0"):
+        ablations.Ablate(tmp_path, "tiny", TrainOptions(), limit=0)
+    with pytest.raises(SystemExit):
+        main(["ablate", str(tmp_path), "--limit", "0"])
+    assert "--limit" in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
 def test_every_row_of_the_supplement_is_there():

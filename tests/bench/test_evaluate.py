@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -26,6 +27,8 @@ SENTENCES = ("the dog running", "a cat", "the man on the left", "the dog running
 
 class FakeDataset:
     """Five samples of three videos; moving blobs, so that a wrong target frame shows."""
+
+    sentences_file = Path("sentences.txt")
 
     def __init__(self, truths=None):
         videos = "aabbc"
@@ -134,11 +137,12 @@ def test_nearest_is_that_of_torch():
 
 def test_sentences_are_read_before_anything_runs(small_checkpoint):
     dataset = FakeDataset()
-    dataset.references[-1] = replace(dataset.references[-1], sentence="?!")
     dataset.load = None
     with open_predictor(small_checkpoint) as predictor:
-        with pytest.raises(QueryError, match="no word"):
-            evaluate(predictor, dataset)
+        for sentence, wrong in (("?!", r"'\?!' holds no word"), ("the dog " * 40, "'the dog the dog .* has 82 tokens")):
+            dataset.references[-1] = replace(dataset.references[-1], sentence=sentence, instance="7")
+            with pytest.raises(QueryError, match=rf"^sentences\.txt: video c, instance 7: sentence {wrong}"):
+                evaluate(predictor, dataset)
         for bad in ({"limit": 0}, {"batch": 0}, {"protocol": "coco"}):
             with pytest.raises(RequestError):
                 evaluate(predictor, FakeDataset(), **bad)

@@ -20,7 +20,7 @@ def test_real_frames_and_sentences_through_the_components_before(bundle_path):
     assert not np.array_equal(samples["token_ids"][0], samples["token_ids"][1])
     assert not np.array_equal(samples["frame"][0], samples["frame"][1]), "frames are spread over the video"
     with open_video(DEMO_VIDEO) as video:
-        windows = list(clip_windows(video, bundle.config.size, bundle.config.frames, every=10))
+        windows = list(clip_windows(video, bundle.config, every=10))
     for place, index in ((0, 0), (-1, -1)):
         np.testing.assert_array_equal(samples["clip"][place], windows[index][2])
     with Chain(bundle.config, backend("onnxruntime").open(bundle, "fp32")) as chain:

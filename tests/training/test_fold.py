@@ -5,8 +5,8 @@ import copy
 import pytest
 import torch
 
-from cstm.models.cmam import CMAM
-from cstm.training.fold import fold_keys
+from cstm.models.cmam import CMAM, attend
+from cstm.training.fold import attend_folded, fold_keys
 
 
 @pytest.mark.parametrize("shape", [(3, 5, 6, 7), (2, 5, 3, 4, 5)])
@@ -49,3 +49,13 @@ def test_in_evaluation_nothing_is_changed():
     fold_keys(folded)
     x, words = torch.randn(2, 5, 4, 4), torch.randn(2, 3, 9)
     assert torch.equal(plain(x, words), folded(x, words))
+
+
+def test_the_fold_is_a_strategy_and_no_weight():
+    plain = CMAM(5, 9, 2)
+    folded = copy.deepcopy(plain)
+    fold_keys(folded)
+    strategies = [module.attention for module in (plain, folded, copy.deepcopy(folded))]
+    assert strategies == [attend, attend_folded, attend_folded]
+    assert list(plain.state_dict()) == list(folded.state_dict())
+    assert "word_weights" not in vars(folded)

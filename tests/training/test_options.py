@@ -1,5 +1,6 @@
 """Options of a run: what is refused, and the learning rate's course."""
 
+from dataclasses import fields
 from itertools import pairwise
 
 import pytest
@@ -12,6 +13,20 @@ from cstm.training.options import TrainOptions
 def test_wrong_options_are_refused(wrong):
     with pytest.raises(RequestError, match=next(iter(wrong))):
         TrainOptions(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf"), True, None, "1"])
+def test_numbers_are_finite_and_whole_where_they_count(wrong):
+    for field in fields(TrainOptions):
+        if not isinstance(field.default, str) and (wrong, field.name) != (None, "size"):
+            with pytest.raises(RequestError, match=f"{field.name} must be finite"):
+                TrainOptions(**{field.name: wrong})
+
+
+def test_a_whole_number_will_do_for_a_share_and_not_the_other_way_round():
+    assert TrainOptions(rate=1, clip=2).rate == 1
+    with pytest.raises(RequestError, match="steps must be finite numbers, whole"):
+        TrainOptions(steps=2.0)
 
 
 @pytest.mark.parametrize("schedule", ["poly", "step", "cosine"])

@@ -55,6 +55,22 @@ def test_a_finished_checkpoint_is_written_over_by_force_alone(trained, tmp_path,
     assert file.read_bytes() != before
 
 
+def test_a_bundle_is_not_trained_into(tmp_path, capsys):
+    (tmp_path / "manifest.json").write_text("{}")
+    assert main(["train", str(tmp_path), *QUICK]) == 2
+    error = capsys.readouterr().err
+    assert "is a bundle" in error and "--force" in error
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+
+
+def test_a_run_written_over_cannot_be_gone_on_with(tmp_path, monkeypatch):
+    """Ended before its first check, the new run has no state of its own; the old one's would pass for it."""
+    (tmp_path / "state.pt").write_bytes(b"of another run")
+    monkeypatch.setattr("cstm.training.run.Trainer.__call__", lambda *_, **__: None)
+    assert main(["train", str(tmp_path), *QUICK, "--force"]) == 0
+    assert not (tmp_path / "state.pt").exists()
+
+
 def test_a_run_begins_with_another_ones_weights(trained, tmp_path):
     assert (
         main(
@@ -87,6 +103,7 @@ def test_a_run_with_fewer_streams_keeps_what_it_shares(small_checkpoint):
         (["--streams", "spatial", "--lgfs", "5"], "LGFS weighs two"),
         (["--until", "0"], "must be 1 or more"),
         (["--seed", "-1"], "must not be negative"),
+        (["--seed", str(1 << 63)], "below 2^63"),
         (["--resume"], "no run to resume"),
     ],
 )
@@ -128,6 +145,22 @@ def test_an_error_in_a_worker_is_one_line(tmp_path, capsys):
     assert last.startswith("error: ")
     assert ".mp4" in last
     assert "Traceback" not in last
+
+
+def test_a_sentence_that_cannot_be_read_is_named_before_training(tmp_path, capsys):
+    root = write_sprites(tmp_path / "set", SpriteOptions(clips=3, size=64))
+    table = root / "Release" / "videoset.csv"
+    table.write_text(
+        "".join(f"{line[:-1]}0\n" if i < 2 else f"{line}\n" for i, line in enumerate(table.read_text().split()))
+    )
+    file = next(root.rglob("a2d_annotation.txt"))
+    header, first, *rest = file.read_text().splitlines()
+    video, instance, _ = first.split(",", 2)
+    file.write_text("\n".join([header, f"{video},{instance},{'the dog ' * 40}", *rest]) + "\n")
+    assert main(["train", str(tmp_path / "run"), *QUICK, "--data", str(root)]) == 2
+    error = capsys.readouterr().err
+    assert error.strip().startswith(f"error: {file}: video {video}, instance {instance}: sentence 'the dog the dog")
+    assert not (tmp_path / "run").exists()
 
 
 def test_two_processes_train_one_network(tmp_path):
