@@ -13,7 +13,8 @@ from cstm.files import atomic_path, check_place
 from cstm.runtime import rle
 from cstm.runtime.overlay import Overlay
 from cstm.runtime.segmenter import Segmenter
-from cstm.runtime.video import Video, VideoWriter
+from cstm.runtime.video import Video
+from cstm.runtime.video_writer import VideoWriter
 
 UNTRAINED = "UNTRAINED WEIGHTS: these masks mean nothing"
 
@@ -46,12 +47,12 @@ def segment_to_files(
     results = segmenter.segment(video, sentences, every)
     with ExitStack() as stack:
         masks_file = stack.enter_context(atomic_path(masks)) if masks else None
-        writer = stack.enter_context(VideoWriter(overlay, video.size, video.fps / every)) if overlay else None
+        writer = stack.enter_context(VideoWriter(overlay, video.size, video.fps)) if overlay else None
         painter = Overlay(sentences, note=None if segmenter.bundle.trained else UNTRAINED)
         try:
             for result in results:
                 if writer:
-                    writer.write(painter.draw(result.image, result.masks))
+                    writer.write(painter.draw(result.image, result.masks), result.index)
                 frames.append(_record(result) if masks else result.index)
                 if report:
                     report(result.index)
@@ -59,6 +60,8 @@ def segment_to_files(
             if not frames:
                 raise
             broken = error
+        if writer:
+            writer.hold(video.read)
         if masks_file:
             head = {"size": list(video.size), "fps": video.fps, "sentences": sentences}
             record = head | {"trained": segmenter.bundle.trained, "frames": frames}

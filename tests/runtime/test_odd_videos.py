@@ -11,7 +11,9 @@ from PIL import Image
 
 from cstm.errors import VideoError
 from cstm.runtime.preprocess import resize
-from cstm.runtime.video import VideoWriter, _turned, open_video
+from cstm.runtime.video import open_video
+from cstm.runtime.video_file import turned
+from cstm.runtime.video_writer import VideoWriter
 
 from .conftest import write_video
 
@@ -55,7 +57,7 @@ def test_all_eight_orientations(matrix):
     image = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
     a, b, c, d = (value << 16 for value in matrix)
     side = np.array([a, b, 0, c, d, 0, 0, 0, 1 << 30], np.int32).tobytes()
-    shown = _turned(image, SimpleNamespace(side_data={"DISPLAYMATRIX": side}))
+    shown = turned(image, SimpleNamespace(side_data={"DISPLAYMATRIX": side}))
     np.testing.assert_array_equal(shown, MATRICES[matrix](image))
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cstm.errors import VideoError
 from cstm.runtime.preprocess import clip_indices, clip_windows, resize
-from cstm.runtime.video import Frame
+from cstm.runtime.frames import Frame
 
 
 def test_resizing_keeps_flat_colours_and_places():

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from cstm.errors import VideoError
-from cstm.runtime.video import VideoWriter, open_video
+from cstm.runtime.video import open_video
+from cstm.runtime.video_writer import VideoWriter
 
 from .conftest import write_video
 
