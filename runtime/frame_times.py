@@ -9,7 +9,7 @@ LEAP = 10.0
 
 
 class FrameTimes:
-    """Called with each frame's stamp in turn, gives its time in seconds; the first is 0.
+    """The times of frames, by their stamps, which are given one after the other.
 
     fps: the pace of frames without stamps. joined: whether the container is one in which recordings are joined, so that
     a leap ahead is no pause. A stamp that repeats or goes a little back is held just after the one before, so that the
@@ -23,6 +23,7 @@ class FrameTimes:
         self._zero: float | None = None  # the stamp that is time 0
 
     def __call__(self, stamp: float | None) -> float:
+        """A frame's time in seconds, from its stamp in seconds, or None where it has none; the first is 0."""
         self._last = self._time(stamp)
         return self._last
 

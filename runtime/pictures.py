@@ -18,12 +18,18 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from cstm.runtime.frame_times import LEAP
+
 # An end that comes less early is no loss: headers are off by a frame or two.
 SLACK_FRAMES, SLACK_SHARE = 2, 0.02
 # Recordings are cut and joined anywhere in these.
 CUT_ANYWHERE = {"mpegts", "mpeg"}
 # Where the parts' count skips, FFmpeg calls the picture before the last one whole corrupt: its parser is one behind.
 JOINED_AFTER = 2
+
+
+# Their decoders make pictures of nothing where the one that they were predicted from is missing.
+TRUSTING = {"mpeg4", "h263", "flv", "msmpeg4v1", "msmpeg4v2", "msmpeg4", "wmv1", "wmv2"}
 
 
 class Pictures:
@@ -38,13 +44,15 @@ class Pictures:
         self.damage: str | None = None
         self.loss: str | None = None
         self._container, self._stream = container, stream
-        self._packet_due, self._picture_due = False, False  # nothing counts before the next key packet, key picture
+        # Nothing counts before the next key packet; before the next key picture.
+        self._packet_due, self._picture_due = False, stream.codec_context.name in TRUSTING
+        self._keyless: int | None = 0  # packets before the first key packet, from which no picture came; None: past it
         self._reached = 0.0
 
     def __iter__(self) -> Iterator[av.VideoFrame]:
         for packet, fault, _ in self._packets():
-            if fault:
-                yield from self._before_loss(packet, fault)
+            if packet is None or fault:
+                yield from self._before_loss(packet, fault or "it cannot be read on")
             elif not self._packet_due:
                 yield from self._decoded(packet)
             elif packet.is_keyframe:
@@ -62,13 +70,26 @@ class Pictures:
             yield from self._before_loss(packet, reason(error))
             return
         self._note(packet)
+        self._count_keyless(packet, pictures)
         yield from self._whole(pictures)
+
+    def _count_keyless(self, packet: av.Packet, pictures: list[av.VideoFrame]) -> None:
+        if self._keyless is None:
+            return
+        if pictures or packet.is_keyframe:
+            if self._keyless and packet.is_keyframe:
+                self.passed, self.damage = self.passed + self._keyless, "it starts between two key pictures"
+            self._keyless = None
+        else:
+            self._keyless += 1
 
     def _before_loss(self, packet: av.Packet | None, fault: str) -> Iterator[av.VideoFrame]:
         """The pictures that the decoder still holds and that are shown before the lost packet's."""
         if not self._packet_due:
-            limit = None if packet is None else packet.pts
-            yield from self._whole(p for p in self._held() if limit is None or p.pts is None or p.pts < limit)
+            held, limit = self._held(), None if packet is None else packet.pts
+            before = [p for p in held if limit is None or p.pts is None or p.pts < limit]
+            self.passed += len(held) - len(before)
+            yield from self._whole(before)
         self.damage, self._packet_due = fault, True
         self._pass_over(packet)
 
@@ -94,18 +115,22 @@ class Pictures:
         self.passed += packet is not None and packet.size > 0
 
     def _packets(self) -> Iterator[_Read]:
-        """What was read, in the file's order. In joined recordings a mark is a fault of the packet after it as well, and
-        of none where a key packet follows then: that is a joint."""
+        """What was read, in the file's order.
+
+        Where recordings may be joined, a mark is a fault of the next packet too. Where a key packet follows that one,
+        it is a fault of the next alone; and of none where the clock starts anew with the key packet: they were joined.
+        """
         read, ahead = self._read(), deque[_Read]()
         joined = self._container.format.name in CUT_ANYWHERE
         while step := ahead.popleft() if ahead else next(read, None):
-            if step.fault and step.marked and joined:
+            if step.marked and joined:
                 while len(ahead) < JOINED_AFTER and (following := next(read, None)):
                     ahead.append(following)
-                if len(ahead) == JOINED_AFTER and ahead[-1].starts_anew():
-                    step = step._replace(fault=None)
-                elif ahead and not ahead[0].fault:
+                before_key = len(ahead) == JOINED_AFTER and ahead[1].is_key()
+                if ahead and not (before_key and _is_elsewhere(ahead[0].packet, ahead[1].packet)):
                     ahead[0] = ahead[0]._replace(fault=step.fault)
+                if before_key:
+                    step = step._replace(fault=None)
             yield step
 
     def _read(self) -> Iterator[_Read]:
@@ -121,7 +146,7 @@ class Pictures:
             yield _Read(packet, "its data is cut short" if packet.is_corrupt else None, packet.is_corrupt)
 
     def _note(self, packet: av.Packet) -> None:
-        if packet.pts is not None:
+        if packet.pts is not None and packet.time_base is not None:
             end = (packet.pts + (packet.duration or 0)) * packet.time_base
             self._reached = max(self._reached, float(end))
 
@@ -150,8 +175,15 @@ class _Read(NamedTuple):
     fault: str | None
     marked: bool
 
-    def starts_anew(self) -> bool:
+    def is_key(self) -> bool:
         return self.packet is not None and self.packet.is_keyframe
+
+
+def _is_elsewhere(before: av.Packet | None, key: av.Packet | None) -> bool:
+    """Whether a key packet's time is not one that could follow, even after some loss: back, or far ahead."""
+    if before is None or key is None or before.dts is None or key.dts is None or key.time_base is None:
+        return False
+    return not 0 <= float((key.dts - before.dts) * key.time_base) <= LEAP
 
 
 def reason(error: Exception) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -73,9 +72,7 @@ class Video:
         self.close()
 
 
-def open_video(
-    source: str | os.PathLike[str] | Iterable[np.ndarray | Image.Image], fps: float | None = None
-) -> Video:
+def open_video(source: str | os.PathLike[str] | Iterable[np.ndarray | Image.Image], fps: float | None = None) -> Video:
     """Open a video file, a folder of images (in natural order of names), or an iterable of frames: RGB uint8 arrays
     [H,W,3] or Pillow images.
 
@@ -91,10 +88,16 @@ def open_video(
 def _checked_pace(fps: float | None) -> float:
     if fps is None:
         return DEFAULT_FPS
-    # Compared before it is turned into a float, as Python's whole numbers may be too large for one.
-    if isinstance(fps, bool) or not isinstance(fps, Real) or math.isnan(fps) or not SLOWEST <= fps <= FASTEST:
-        raise VideoError(f"fps={fps!r}: must be a number of frames a second, from {SLOWEST:g} to {FASTEST:g}")
-    return float(fps)
+    wanted = f"give a number of frames a second, from {SLOWEST:g} to {FASTEST:g}"
+    if isinstance(fps, (bool, np.timedelta64)) or not isinstance(fps, Real):
+        raise VideoError(f"fps is a {type(fps).__name__}; {wanted}")
+    try:
+        pace = float(fps)
+    except OverflowError:  # a whole number too large for it
+        pace = float("inf")
+    if not SLOWEST <= pace <= FASTEST:
+        raise VideoError(f"fps={pace:g}; {wanted}")
+    return pace
 
 
 def _open_path(source: str | os.PathLike[str], fps: float) -> Source:
@@ -104,7 +107,9 @@ def _open_path(source: str | os.PathLike[str], fps: float) -> Source:
     except (OSError, TypeError, ValueError) as error:
         raise VideoError(f"{source!r}: cannot be opened ({error}); name a video file or a folder of frames") from error
     if not there:
-        raise VideoError(f"{os.fspath(source) or 'an empty name'}: no such file; name a video file or a folder of frames")
+        raise VideoError(
+            f"{os.fspath(source) or 'an empty name'}: no such file; name a video file or a folder of frames"
+        )
     return open_folder(path, fps) if folder else open_file(path)
 
 

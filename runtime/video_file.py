@@ -75,8 +75,9 @@ def _is_grey(stream: VideoStream) -> bool:
     return stream.codec_context is not None and (stream.codec_context.pix_fmt or "").startswith("gray")
 
 
-def _size(stream: VideoStream) -> tuple[int, int] | None:
-    return stream.codec_context and (stream.codec_context.width, stream.codec_context.height)
+def _size(stream: VideoStream) -> tuple[int, int]:
+    context = stream.codec_context
+    return (0, 0) if context is None else (context.width, context.height)
 
 
 def _frames(
@@ -124,7 +125,9 @@ class _Upright:
             image = self._to_rgb.reformat(picture, format="rgb24", **spaces).to_ndarray()
         except (av.error.FFmpegError, ValueError) as error:
             kind = f"{picture.width}x{picture.height} pixels of {picture.format.name}"
-            raise VideoError(f"{self._path}: {kind} cannot be turned into RGB ({reason(error)}); re-encode it") from error
+            raise VideoError(
+                f"{self._path}: {kind} cannot be turned into RGB ({reason(error)}); re-encode it"
+            ) from error
         return np.ascontiguousarray(turned(image, picture))
 
 

@@ -35,8 +35,11 @@ def open_folder(path: Path, fps: float) -> Source:
 
 
 def as_rgb(name: str, image: Image.Image) -> np.ndarray:
-    """A Pillow image as RGB uint8 [H,W,3], turned as it says. 16-bit grey (thermal, depth) keeps its upper 8 bits, where
-    Pillow clips. VideoError when it cannot be read, or for pixels of 32 bits, whose black and white nothing tells."""
+    """A Pillow image as RGB uint8 [H,W,3], turned as it says.
+
+    16-bit grey (thermal, depth) keeps its upper 8 bits, where Pillow clips. VideoError when it cannot be read, or for
+    pixels of 32 bits, whose black and white nothing tells.
+    """
     try:
         return _pixels(ImageOps.exif_transpose(image))
     except Exception as error:  # of damaged files, Pillow raises whatever its parsers do

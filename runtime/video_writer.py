@@ -25,11 +25,12 @@ class VideoWriter:
     """Writes RGB frames to an H.264 mp4 file, which appears when the block ends and not at all when it fails.
 
     size: (height, width) in pixels; odd sides lose their last row or column, as 4:2:0 video needs even ones.
-    fps: frames a second. crf: x264's quality, from 0 (lossless) to 51.
+    fps: frames a second. crf: x264's quality, from 0 (lossless) to 51. every: of how many frames one is written; each
+    is shown for as long as those would be.
     MissingDependencyError when PyAV lacks libx264; VideoError when no frame was written or the disk refuses.
     """
 
-    def __init__(self, path: str | Path, size: tuple[int, int], fps: float, crf: int = 20):
+    def __init__(self, path: str | Path, size: tuple[int, int], fps: float, crf: int = 20, every: int = 1):
         if "libx264" not in av.codecs_available:
             raise MissingDependencyError("this PyAV lacks libx264; pip install av from a wheel")
         if not (math.isfinite(fps) and fps > 0):
@@ -37,10 +38,8 @@ class VideoWriter:
         self.path = Path(path)
         self.fps = min(max(Fraction(fps).limit_denominator(10_000), SLOWEST), FASTEST)
         self.height, self.width = (side - side % 2 or 2 for side in size)
-        self.crf, self._written = crf, 0
-        self._waiting: av.VideoFrame | None = None  # the last frame, until it is known how long it is shown
-        self._end = 0  # the number of the frame up to which it is shown
-        self._shown: dict[int, int] = {}  # for how many frames each frame in the encoder is shown
+        self.crf, self.every, self._written = crf, every, 0
+        self._end: int | None = None  # the number of the frame up to which the last is shown
         self._stack = ExitStack()
 
     def __enter__(self) -> VideoWriter:
@@ -57,29 +56,23 @@ class VideoWriter:
             self._stack = stack.pop_all()
         return self
 
-    def write(self, image: np.ndarray, index: int | None = None) -> None:
-        """Append a frame, RGB uint8 [H,W,3] of the writer's size; VideoError on another.
-
-        index: the frame's number, larger than the one before, where some are left out: each is shown until the next.
-        By default they follow each other.
-        """
+    def write(self, image: np.ndarray) -> None:
+        """Append a frame, RGB uint8 [H,W,3] of the writer's size; VideoError on another."""
         even = np.ascontiguousarray(image[: self.height, : self.width])
         if even.dtype != np.uint8 or even.shape != (self.height, self.width, 3):
             raise VideoError(
                 f"{self.path}: frame {self._written} is {image.dtype} {image.shape}; give RGB uint8 [H,W,3] of one size"
             )
-        index = self._end if index is None else index
         frame = av.VideoFrame.from_ndarray(even, format="rgb24")
         with self._video_error():
             frame = frame.reformat(format="yuv420p", dst_colorspace=BT709, dst_color_range=STUDIO_RANGE)
-            frame.pts, frame.time_base = index, 1 / self.fps
-            self._encode_waiting(index)
-        self._waiting, self._end = frame, index + 1
+            frame.pts, frame.time_base = self.every * self._written, 1 / self.fps
+            self._container.mux(self._stream.encode(frame))
         self._written += 1
 
-    def hold(self, end: int) -> None:
-        """Show the last frame up to where frame `end` would be."""
-        self._end = max(self._end, end)
+    def end(self, count: int) -> None:
+        """The video that every so many frames are of has `count`: the last one written is not shown beyond its end."""
+        self._end = count
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -91,18 +84,16 @@ class VideoWriter:
             elif not self._written:
                 raise VideoError(f"{self.path}: no frame was written; write at least one")
             else:
-                self._encode_waiting(self._end)
-                self._mux(self._stream.encode())
+                self._container.mux(self._last(self._stream.encode()))
 
-    def _encode_waiting(self, end: int) -> None:
-        if self._waiting is not None:
-            self._shown[self._waiting.pts] = end - self._waiting.pts
-            self._mux(self._stream.encode(self._waiting))
-
-    def _mux(self, packets: list[av.Packet]) -> None:
+    def _last(self, packets: list[av.Packet]) -> list[av.Packet]:
+        """The last packets, with the last frame's duration; the others' is the distance to the next."""
+        last = self.every * (self._written - 1)
+        shown = self.every if self._end is None else min(max(self._end - last, 1), self.every)
         for packet in packets:
-            packet.duration = self._shown.pop(packet.pts)
-            self._container.mux(packet)
+            # The last in the file's order counts as well: it ends the track.
+            packet.duration = shown if packet.pts == last or packet is packets[-1] else self.every
+        return packets
 
     @contextmanager
     def _video_error(self) -> Iterator[None]:

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cstm.errors import VideoError
-from cstm.runtime.preprocess import clip_indices, clip_windows, resize
 from cstm.runtime.frames import Frame
+from cstm.runtime.preprocess import clip_indices, clip_windows, resize
 
 
 def test_resizing_keeps_flat_colours_and_places():
