@@ -84,12 +84,9 @@ class Pictures:
             self._keyless += 1
 
     def _before_loss(self, packet: av.Packet | None, fault: str) -> Iterator[av.VideoFrame]:
-        """The pictures that the decoder still holds and that are shown before the lost packet's."""
+        """The pictures of earlier packets that the decoder still holds."""
         if not self._packet_due:
-            held, limit = self._held(), None if packet is None else packet.pts
-            before = [p for p in held if limit is None or p.pts is None or p.pts < limit]
-            self.passed += len(held) - len(before)
-            yield from self._whole(before)
+            yield from self._whole(self._held())
         self.damage, self._packet_due = fault, True
         self._pass_over(packet)
 

@@ -15,8 +15,11 @@ NOISE = np.random.default_rng(0).integers(0, 256, (40, 48, 64, 3), dtype=np.uint
 PARTS = 188  # bytes of a transport stream's part
 
 
-def film(path, codec="libx264", pix_fmt="yuv420p", lose=(), spoil=(), **options):
-    """40 frames at 10 a second, a key picture every eighth; packets are left out or filled with junk."""
+def film(path, codec="libx264", pix_fmt="yuv420p", lose=(), spoil=(), keep=0.0, all_keys=False, **options):
+    """40 frames at 10 a second, a key picture every eighth; packets are left out, or filled with junk but for a share.
+
+    all_keys: every packet is called a key packet, as writers do that keep no list of them.
+    """
     with av.open(str(path), "w") as output:
         stream = output.add_stream(codec, rate=10, options=options)
         stream.height, stream.width, stream.pix_fmt, stream.gop_size = 48, 64, pix_fmt, 8
@@ -28,10 +31,12 @@ def film(path, codec="libx264", pix_fmt="yuv420p", lose=(), spoil=(), **options)
         packets += stream.encode()
         for number, packet in enumerate(packets):
             if number in spoil:
-                junk = av.Packet(b"\x5a" * packet.size)
+                kept = bytes(packet)[: int(keep * packet.size)]
+                junk = av.Packet(kept.ljust(packet.size, b"\x5a"))
                 junk.stream, junk.time_base, junk.pts, junk.dts = stream, packet.time_base, packet.pts, packet.dts
                 junk.is_keyframe = packet.is_keyframe
                 packet = junk
+            packet.is_keyframe = packet.is_keyframe or all_keys
             if number not in lose:
                 output.mux(packet)
     return path
@@ -70,6 +75,19 @@ def test_what_was_predicted_from_a_bad_picture_is_not_shown(tmp_path):
     for frame in frames:
         np.testing.assert_array_equal(frame.image, right[round(10 * frame.time)].image)
     assert f"{len(missing)} damaged pictures" in notes[0]
+
+
+@pytest.mark.parametrize(("codec", "keep"), [("mpeg4", 0.0), ("mpeg4", 0.5), ("mpeg2video", 0.5)])
+@pytest.mark.parametrize("all_keys", [True, False])
+def test_pictures_that_the_decoder_mends_are_not_shown(tmp_path, codec, keep, all_keys):
+    right = [frame.image for frame in read(film(tmp_path / "right.mkv", codec))[0]]
+    path = film(tmp_path / "spoilt.mkv", codec, spoil=[19], keep=keep, all_keys=all_keys)
+    frames, notes = read(path)
+    missing = set(range(40)) - {round(10 * frame.time) for frame in frames}
+    assert 19 in missing and max(missing) < 28
+    for frame in frames:
+        np.testing.assert_array_equal(frame.image, right[round(10 * frame.time)])
+    assert "damaged picture" in notes[0]
 
 
 @pytest.mark.parametrize(
