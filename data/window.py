@@ -88,6 +88,8 @@ def _decode(path: Path, size: int) -> _Decoded:
             if not images:
                 raise
             loss = str(error)
+    if video.notes and not path.is_dir():  # pictures were passed over: those that follow have other numbers
+        raise DatasetError(f"{video.notes[0]}; its frames can no longer be told by number, copy it again")
     if path.is_dir() and not loss:
         _check_numbers(path, len(images))
     return _Decoded(np.stack(images), loss)

@@ -1,80 +1,149 @@
-"""Decoded pictures of one video stream, and whether all of them came.
+"""Decoded pictures of one video stream, without those that are damaged, and whether all of them came.
 
-Reading stops at the first damage, a packet that is cut short or that the decoder refuses: what follows was predicted
-from pictures that are lost, and its numbers would be wrong. At the end of the file, the time reached is compared with
-the one that the container declares; the declared number of frames will not do, as edit lists hide some of them and
-recorders count those that they dropped. Damage that the decoder mends within a picture goes unnoticed, as in players.
+A packet that is cut short or that the decoder refuses is lost, and so is what was predicted from it: all up to the next
+key picture, where decoding starts anew. Where none follows, the video breaks off. At the end of the file, the time
+reached is compared with the one that the container declares; the declared number of frames will not do, as edit lists
+hide some of them and recorders count those that they dropped. Damage that the decoder mends within a picture goes
+unnoticed, as in players.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from itertools import takewhile
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from cstm.runtime.frame_times import LEAP
 
 # An end that comes less early is no loss: headers are off by a frame or two.
 SLACK_FRAMES, SLACK_SHARE = 2, 0.02
-# Recorders cut these anywhere: their first packets may lack the picture that they were predicted from.
+# Recordings are cut and joined anywhere in these.
 CUT_ANYWHERE = {"mpegts", "mpeg"}
+# Where the parts' count skips, FFmpeg calls the picture before the last one whole corrupt: its parser is one behind.
+JOINED_AFTER = 2
+
+
+# Their decoders make pictures of nothing where the one that they were predicted from is missing.
+TRUSTING = {"mpeg4", "h263", "flv", "msmpeg4v1", "msmpeg4v2", "msmpeg4", "wmv1", "wmv2"}
 
 
 class Pictures:
-    """Iterates once over a stream's pictures (`av.VideoFrame`). loss: afterwards, why some are missing, or None."""
+    """Iterates once over a stream's whole pictures (`av.VideoFrame`).
 
-    def __init__(self, container, stream):
+    passed: how many pictures were passed over so far. damage: what was wrong with the latest of them, or None.
+    loss: afterwards, why the end is missing, or None.
+    """
+
+    def __init__(self, container: InputContainer, stream: VideoStream):
+        self.passed = 0
+        self.damage: str | None = None
         self.loss: str | None = None
         self._container, self._stream = container, stream
-        self._begun, self._reached = False, 0.0
+        # Nothing counts before the next key packet; before the next key picture.
+        self._packet_due, self._picture_due = False, stream.codec_context.name in TRUSTING
+        self._keyless: int | None = 0  # packets before the first key packet, from which no picture came; None: past it
+        self._reached = 0.0
 
     def __iter__(self) -> Iterator[av.VideoFrame]:
-        for packet, pictures, damage in self._decoded():
-            whole = list(takewhile(_is_whole, pictures))
-            self._begun = self._begun or bool(whole)
-            yield from whole
-            if not self._begun and self._container.format.name in CUT_ANYWHERE:
-                continue
-            if damage:
-                yield from self._before(packet)
-            elif len(whole) < len(pictures):
-                damage = "a picture is damaged"
-            if damage:
-                self.loss = damage
-                return
-        self.loss = self._shortfall()
+        for packet, fault, _ in self._packets():
+            if packet is None or fault:
+                yield from self._before_loss(packet, fault or "it cannot be read on")
+            elif not self._packet_due:
+                yield from self._decoded(packet)
+            elif packet.is_keyframe:
+                self._stream.codec_context.flush_buffers()
+                self._packet_due, self._picture_due = False, True
+                yield from self._decoded(packet)
+            else:
+                self._pass_over(packet)
+        self.loss = self.damage if self._packet_due or self._picture_due else self._shortfall()
 
-    def _decoded(self):
-        """(packet, its pictures, what is wrong with it or None), in the file's order."""
-        packets = self._container.demux(self._stream)
-        while True:
-            packet, pictures, damage = None, [], None
-            try:
-                packet = next(packets, None)
-                if packet is None:
-                    return
-                if packet.is_corrupt:
-                    damage = "its data is cut short"
-                else:
-                    pictures = packet.decode()
-                    self._note(packet)
-            except av.error.FFmpegError as error:
-                damage = reason(error)
-            yield packet, pictures, damage
+    def _decoded(self, packet: av.Packet) -> Iterator[av.VideoFrame]:
+        try:
+            pictures = packet.decode()
+        except av.error.FFmpegError as error:
+            yield from self._before_loss(packet, reason(error))
+            return
+        self._note(packet)
+        self._count_keyless(packet, pictures)
+        yield from self._whole(pictures)
 
-    def _before(self, packet) -> list[av.VideoFrame]:
-        """The pictures that the decoder still holds and that are shown before the damaged packet's."""
+    def _count_keyless(self, packet: av.Packet, pictures: list[av.VideoFrame]) -> None:
+        if self._keyless is None:
+            return
+        if pictures or packet.is_keyframe:
+            if self._keyless and packet.is_keyframe:
+                self.passed, self.damage = self.passed + self._keyless, "it starts between two key pictures"
+            self._keyless = None
+        else:
+            self._keyless += 1
+
+    def _before_loss(self, packet: av.Packet | None, fault: str) -> Iterator[av.VideoFrame]:
+        """The pictures of earlier packets that the decoder still holds."""
+        if not self._packet_due:
+            yield from self._whole(self._held())
+        self.damage, self._packet_due = fault, True
+        self._pass_over(packet)
+
+    def _held(self) -> list[av.VideoFrame]:
         flush = av.Packet()
         flush.stream, flush.time_base = self._stream, self._stream.time_base
         try:
-            held = flush.decode()
+            return flush.decode()
         except av.error.FFmpegError:
             return []
-        limit = None if packet is None else packet.pts
-        return [p for p in takewhile(_is_whole, held) if limit is None or p.pts is None or p.pts < limit]
 
-    def _note(self, packet) -> None:
-        if packet.pts is not None:
+    def _whole(self, pictures: Iterable[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        for picture in pictures:
+            if picture.is_corrupt:
+                self.damage, self._picture_due = "a picture is damaged", True
+            if self._picture_due and (picture.is_corrupt or not picture.key_frame):
+                self.passed += 1
+            else:
+                self._picture_due = False
+                yield picture
+
+    def _pass_over(self, packet: av.Packet | None) -> None:
+        self.passed += packet is not None and packet.size > 0
+
+    def _packets(self) -> Iterator[_Read]:
+        """What was read, in the file's order.
+
+        Where recordings may be joined, a mark is a fault of the next packet too. Where a key packet follows that one,
+        it is a fault of the next alone; and of none where the clock starts anew with the key packet: they were joined.
+        """
+        read, ahead = self._read(), deque[_Read]()
+        joined = self._container.format.name in CUT_ANYWHERE
+        while step := ahead.popleft() if ahead else next(read, None):
+            if step.marked and joined:
+                while len(ahead) < JOINED_AFTER and (following := next(read, None)):
+                    ahead.append(following)
+                before_key = len(ahead) == JOINED_AFTER and ahead[1].is_key()
+                if ahead and not (before_key and _is_elsewhere(ahead[0].packet, ahead[1].packet)):
+                    ahead[0] = ahead[0]._replace(fault=step.fault)
+                if before_key:
+                    step = step._replace(fault=None)
+            yield step
+
+    def _read(self) -> Iterator[_Read]:
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.error.FFmpegError as error:
+                yield _Read(None, reason(error), False)
+                continue
+            if packet is None:
+                return
+            yield _Read(packet, "its data is cut short" if packet.is_corrupt else None, packet.is_corrupt)
+
+    def _note(self, packet: av.Packet) -> None:
+        if packet.pts is not None and packet.time_base is not None:
             end = (packet.pts + (packet.duration or 0)) * packet.time_base
             self._reached = max(self._reached, float(end))
 
@@ -96,8 +165,22 @@ class Pictures:
         return float(stream.frames / stream.average_rate) if stream.average_rate else 0.0
 
 
-def _is_whole(picture) -> bool:
-    return not picture.is_corrupt
+class _Read(NamedTuple):
+    """A packet, or None where reading failed, what is wrong with it, or None, and whether FFmpeg marks it corrupt."""
+
+    packet: av.Packet | None
+    fault: str | None
+    marked: bool
+
+    def is_key(self) -> bool:
+        return self.packet is not None and self.packet.is_keyframe
+
+
+def _is_elsewhere(before: av.Packet | None, key: av.Packet | None) -> bool:
+    """Whether a key packet's time is not one that could follow, even after some loss: back, or far ahead."""
+    if before is None or key is None or before.dts is None or key.dts is None or key.time_base is None:
+        return False
+    return not 0 <= float((key.dts - before.dts) * key.time_base) <= LEAP
 
 
 def reason(error: Exception) -> str:

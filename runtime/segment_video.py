@@ -12,8 +12,9 @@ from cstm.errors import RequestError, VideoError
 from cstm.files import atomic_path, check_place
 from cstm.runtime import rle
 from cstm.runtime.overlay import Overlay
-from cstm.runtime.segmenter import Segmenter
-from cstm.runtime.video import Video, VideoWriter
+from cstm.runtime.segmenter import FrameMasks, Segmenter
+from cstm.runtime.video import Video
+from cstm.runtime.video_writer import VideoWriter
 
 UNTRAINED = "UNTRAINED WEIGHTS: these masks mean nothing"
 
@@ -46,7 +47,7 @@ def segment_to_files(
     results = segmenter.segment(video, sentences, every)
     with ExitStack() as stack:
         masks_file = stack.enter_context(atomic_path(masks)) if masks else None
-        writer = stack.enter_context(VideoWriter(overlay, video.size, video.fps / every)) if overlay else None
+        writer = stack.enter_context(VideoWriter(overlay, video.size, video.fps, every=every)) if overlay else None
         painter = Overlay(sentences, note=None if segmenter.bundle.trained else UNTRAINED)
         try:
             for result in results:
@@ -59,6 +60,8 @@ def segment_to_files(
             if not frames:
                 raise
             broken = error
+        if writer:
+            writer.end(video.read)
         if masks_file:
             head = {"size": list(video.size), "fps": video.fps, "sentences": sentences}
             record = head | {"trained": segmenter.bundle.trained, "frames": frames}
@@ -67,14 +70,15 @@ def segment_to_files(
 
 
 def _check_places(video: str, overlay: str | Path | None, masks: str | Path | None) -> None:
-    for place in filter(None, (overlay, masks)):
+    outputs = [place for place in (overlay, masks) if place]
+    for place in outputs:
         check_place(place)
-    places = [Path(place).resolve() for place in (video, overlay, masks) if place]
+    places = [Path(place).resolve() for place in (video, *outputs)]
     if len(set(places)) < len(places):
         raise RequestError("the video, the overlay and the masks must be three different files")
 
 
-def _record(result) -> dict:
+def _record(result: FrameMasks) -> dict:
     return {
         "index": result.index,
         "time": round(result.time, 6),

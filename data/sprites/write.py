@@ -14,7 +14,7 @@ from cstm.data.sprites.options import SpriteOptions
 from cstm.errors import RequestError
 from cstm.files import atomic_folder
 from cstm.progress import track
-from cstm.runtime.video import VideoWriter
+from cstm.runtime.video_writer import VideoWriter
 
 TIMES = np.arange(-2 * PERIOD, 2 * PERIOD)
 LABELLED = (PERIOD, 2 * PERIOD, 3 * PERIOD)  # indices of times -PERIOD, 0, PERIOD

@@ -13,7 +13,7 @@ import pytest
 from cstm.commands.main import main
 from cstm.data.demo import DEMO_VIDEO
 from cstm.runtime.rle import decode
-from cstm.runtime.video import VideoWriter
+from cstm.runtime.video_writer import VideoWriter
 
 SENTENCE = "the woman in black"
 

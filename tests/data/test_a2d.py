@@ -7,7 +7,7 @@ from cstm.data import a2d
 from cstm.data.a2d import A2DSentences, actor_and_action
 from cstm.data.sample import NON_TRIVIAL, TRIVIAL
 from cstm.errors import DatasetError, RequestError, VideoError
-from cstm.runtime.video import VideoWriter
+from cstm.runtime.video_writer import VideoWriter
 
 h5py = pytest.importorskip("h5py")
 HEIGHT, WIDTH, FRAMES, STEP = 48, 80, 30, 8

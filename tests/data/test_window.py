@@ -1,3 +1,4 @@
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -81,6 +82,22 @@ def test_a_video_that_breaks_off_gives_the_clips_before_the_break(tmp_path):
     for _ in range(2):
         with pytest.raises(VideoError, match="00015"):
             clips(folder, 9)
+
+
+def test_a_video_whose_numbers_are_no_longer_those_of_its_annotations_is_refused(tmp_path):
+    path = tmp_path / "v.avi"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "yuvj420p"
+        for number in range(20):
+            picture = av.VideoFrame.from_ndarray(np.full((24, 32, 3), STEP * number, np.uint8), format="rgb24")
+            for packet in stream.encode(picture):
+                if number == 9:
+                    packet.update(b"\0" * packet.size)
+                output.mux(packet)
+        output.mux(stream.encode())
+    with pytest.raises(DatasetError, match="passed over a damaged picture"):
+        Clips(16)(path, 15)
 
 
 @pytest.mark.parametrize("change", ["gap", "late start"])

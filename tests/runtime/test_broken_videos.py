@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from cstm.errors import CSTMError, MissingDependencyError, VideoError
-from cstm.runtime.video import VideoWriter, open_video
+from cstm.runtime.video import open_video
+from cstm.runtime.video_writer import VideoWriter
 
 from .conftest import write_video
 
@@ -71,19 +72,20 @@ def test_every_container_tells_that_it_was_cut(name, tmp_path):
 
 @pytest.mark.parametrize("fill", [b"\0", b"\xff", b"\x5a"])
 @pytest.mark.parametrize("place", [0.2, 0.5, 0.8])
-def test_what_comes_before_a_hole_is_right(place, fill, tmp_path):
+def test_around_a_hole_all_is_right_and_in_it_nothing_is_shown(place, fill, tmp_path):
     path = noisy(tmp_path / "a.mp4")
     whole, _ = read(path)
+    right = {round(frame.time, 3): frame.image for frame in whole}
     data = bytearray(path.read_bytes())
     at = int(place * len(data))
     data[at : at + 5000] = fill * 5000
     path.write_bytes(data)
-    frames, error = read(path)
-    assert "breaks off after frame" in str(error)
-    assert 60 * place - 5 < len(frames) < 60 * place + 5
-    for before, after in zip(whole, frames[:-5], strict=False):  # the hole's first picture may have been mended
-        assert before.time == after.time
-        np.testing.assert_array_equal(before.image, after.image)
+    with open_video(path) as video:
+        frames = list(video)
+    assert 60 - 20 <= len(frames) < 60 and frames[-1].time == whole[-1].time
+    assert "damaged picture" in " ".join(video.notes)
+    wrong = [frame.time for frame in frames if not np.array_equal(frame.image, right[round(frame.time, 3)])]
+    assert len(wrong) <= 5  # the hole's first picture may have been mended
 
 
 def test_a_cut_within_the_first_frame(tmp_path):

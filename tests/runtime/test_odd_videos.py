@@ -11,7 +11,9 @@ from PIL import Image
 
 from cstm.errors import VideoError
 from cstm.runtime.preprocess import resize
-from cstm.runtime.video import VideoWriter, _turned, open_video
+from cstm.runtime.video import open_video
+from cstm.runtime.video_file import turned
+from cstm.runtime.video_writer import VideoWriter
 
 from .conftest import write_video
 
@@ -55,7 +57,7 @@ def test_all_eight_orientations(matrix):
     image = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
     a, b, c, d = (value << 16 for value in matrix)
     side = np.array([a, b, 0, c, d, 0, 0, 0, 1 << 30], np.int32).tobytes()
-    shown = _turned(image, SimpleNamespace(side_data={"DISPLAYMATRIX": side}))
+    shown = turned(image, SimpleNamespace(side_data={"DISPLAYMATRIX": side}))
     np.testing.assert_array_equal(shown, MATRICES[matrix](image))
 
 
@@ -96,6 +98,42 @@ def test_the_film_is_taken_and_not_the_cover_before_it(tmp_path):
             container.mux(stream.encode())
     with open_video(path) as video:
         assert video.size == (32, 32) and len(list(video)) == 5
+
+
+@pytest.mark.parametrize("grey_first", [True, False])
+def test_the_film_is_taken_and_not_its_alpha_plane(tmp_path, grey_first):
+    path = tmp_path / "alpha.avi"
+    formats = ["gray", "yuv420p"] if grey_first else ["yuv420p", "gray"]
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream("ffv1", rate=10) for _ in formats]
+        for stream, pix_fmt in zip(streams, formats, strict=True):
+            stream.width = stream.height = 32
+            stream.pix_fmt = pix_fmt
+        for stream, pix_fmt in zip(streams, formats, strict=True):
+            for _ in range(3):
+                picture = av.VideoFrame.from_ndarray(np.full((32, 32, 3), (200, 20, 20), np.uint8), format="rgb24")
+                container.mux(stream.encode(picture.reformat(format=pix_fmt)))
+            container.mux(stream.encode())
+    with open_video(path) as video:
+        red, green, _ = next(iter(video)).image[16, 16].astype(int)
+    assert red - green > 100
+
+
+@pytest.mark.parametrize("pix_fmt", ["gray16le", "gray10le", "rgb48le", "yuv420p10le", "gbrp16le"])
+def test_video_of_more_than_8_bits_is_scaled_and_not_clipped(tmp_path, pix_fmt):
+    path = tmp_path / "deep.mkv"
+    shades = (0, 128, 255)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=10)
+        stream.width = stream.height = 32
+        stream.pix_fmt = pix_fmt
+        for shade in shades:
+            picture = av.VideoFrame.from_ndarray(np.full((32, 32, 3), shade, np.uint8), format="rgb24")
+            container.mux(stream.encode(picture.reformat(format=pix_fmt)))
+        container.mux(stream.encode())
+    with open_video(path) as video:
+        found = [int(frame.image[16, 16].mean()) for frame in video]
+    assert found == pytest.approx(shades, abs=2)
 
 
 def test_raw_h264_has_the_rate_that_it_says(tmp_path):
@@ -154,3 +192,70 @@ def test_colours_are_written_as_bt709(tmp_path):
         planes = [int(np.frombuffer(plane, np.uint8)[0]) for plane in picture.planes]
     assert picture.colorspace == 1
     assert np.abs(np.array(planes) - (63, 102, 240)).max() <= 2, planes
+
+
+SATURATED = np.array([(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255), (255, 0, 255)], np.uint8)
+BARS = SATURATED.repeat(16, 0)[None].repeat(32, 0)  # [32,96,3]
+PURE = slice(8, None, 16)  # the middle of each bar, away from shared chroma
+
+
+def scaled(matrix, pix_fmt):
+    """The bars as FFmpeg's own filters write them in YUV."""
+    frame, graph = av.VideoFrame.from_ndarray(BARS, format="rgb24"), av.filter.Graph()
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 10))
+    scale, form = graph.add("scale", f"out_color_matrix={matrix}:out_range=tv"), graph.add("format", pix_fmt)
+    graph.link_nodes(source, scale, form, graph.add("buffersink")).configure()
+    graph.push(frame)
+    return graph.pull()
+
+
+@pytest.mark.parametrize(
+    ("space", "name"), [(1, "bt709"), (5, "bt601"), (6, "smpte170m"), (7, "smpte240m"), (9, "bt2020"), (10, "bt2020")]
+)
+def test_saturated_colours_are_read_as_ffmpeg_shows_them(tmp_path, space, name):
+    yuv = scaled(name, "yuv444p")
+    with av.open(str(tmp_path / "bars.mkv"), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"qp": "0"})
+        stream.width, stream.height, stream.pix_fmt = 96, 32, "yuv444p"
+        stream.codec_context.colorspace, stream.codec_context.color_range = space, 1
+        yuv.pts = 0
+        container.mux(stream.encode(yuv))
+        container.mux(stream.encode())
+    with open_video(tmp_path / "bars.mkv") as video:
+        found = next(iter(video)).image
+    assert np.abs(found[16, PURE].astype(int) - SATURATED).max() <= 3
+
+
+@pytest.mark.parametrize("space", [3, 12])
+def test_spaces_that_the_scaler_does_not_know_are_read_all_the_same(tmp_path, space):
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 32, "yuv420p"
+        stream.codec_context.colorspace = space
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(BARS, format="rgb24")))
+        container.mux(stream.encode())
+    with open_video(tmp_path / "a.mkv") as video:
+        assert len(list(video)) == 1
+
+
+def test_colours_that_are_no_yuv_are_refused_in_words(tmp_path):
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 32, "yuv444p"
+        stream.codec_context.colorspace = 8
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(BARS, format="rgb24").reformat(format="yuv444p")))
+        container.mux(stream.encode())
+    with pytest.raises(VideoError, match="its colours are YCgCo"):
+        open_video(tmp_path / "a.mkv")
+
+
+def test_saturated_colours_are_written_as_ffmpeg_writes_them(tmp_path):
+    with VideoWriter(tmp_path / "bars.mp4", BARS.shape[:2], 10, crf=0) as writer:
+        writer.write(BARS)
+    expected = scaled("bt709", "yuv420p")
+    with av.open(str(tmp_path / "bars.mp4")) as container:
+        picture = next(container.decode(video=0))
+    found, wanted = (frame.to_ndarray()[:32, PURE].astype(int) for frame in (picture, expected))
+    assert np.abs(found - wanted).max() <= 1
+    with open_video(tmp_path / "bars.mp4") as video:
+        assert np.abs(next(iter(video)).image[16, PURE].astype(int) - SATURATED).max() <= 4

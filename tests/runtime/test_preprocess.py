@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from cstm.errors import VideoError
 from cstm.models.config import CSTMConfig
+from cstm.runtime.frames import Frame
 from cstm.runtime.preprocess import clip_indices, clip_windows, resize
-from cstm.runtime.video import Frame
 
 CONFIG = CSTMConfig.from_preset("tiny", size=32)
 

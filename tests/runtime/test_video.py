@@ -1,6 +1,7 @@
 """Videos as users have them: whole, cut, turned, or no videos at all."""
 
 import struct
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from PIL import Image
 
 from cstm.errors import VideoError
-from cstm.runtime.video import VideoWriter, open_video
+from cstm.runtime.video import open_video
+from cstm.runtime.video_writer import VideoWriter
 
 from .conftest import write_video
 
@@ -126,6 +128,54 @@ def test_no_frames():
 def test_arrays_that_are_no_frames(arrays):
     with pytest.raises(VideoError, match="frame 0 is"):
         open_video(arrays)
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        (np.zeros((4, 4, 3), np.float32), r"float32 \(4, 4, 3\)"),
+        ([1, 2], "a list"),
+        ("frame.png", "a str"),
+        (None, "a NoneType"),
+        (SimpleNamespace(dtype=np.uint8, shape=None), "a SimpleNamespace"),
+    ],
+)
+def test_what_was_given_for_a_frame_is_named(frame, said):
+    with pytest.raises(VideoError, match=f"frame 0 is {said}; give RGB uint8 arrays"):
+        open_video([frame])
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P", "CMYK", "1"])
+def test_pillow_images_are_frames(mode):
+    shades = [(250, 20, 30), (10, 20, 240)]
+    given = [Image.new("RGB", (6, 4), shade).convert(mode) for shade in shades]
+    with open_video(given, fps=5) as video:
+        frames = list(video)
+    assert (video.size, [frame.time for frame in frames]) == ((4, 6), [0, 0.2])
+    for frame, image in zip(frames, given, strict=True):
+        np.testing.assert_array_equal(frame.image, np.array(image.convert("RGB")))
+
+
+def test_pillow_images_are_turned_and_scaled_as_those_of_a_folder():
+    grey = Image.fromarray(np.full((4, 6), 0x8000, np.uint16))
+    assert open_video([grey]).__iter__().__next__().image[0, 0].tolist() == [0x80] * 3
+    turned = Image.new("RGB", (6, 4))
+    turned.getexif()[0x112] = 6
+    assert open_video([turned]).size == (6, 4)
+
+
+def test_a_single_image_or_name_in_bytes_is_no_video():
+    for source, kind in ((Image.new("RGB", (6, 4)), "Image"), (b"clip.mp4", "bytes"), (np.array(5), "ndarray")):
+        with pytest.raises(VideoError, match=f"a {kind} is no video; give a path"):
+            open_video(source)
+
+
+def test_a_video_counts_what_it_gave():
+    video = open_video([np.zeros((4, 6, 3), np.uint8)] * 5)
+    assert video.read == 0
+    next(iter(video))
+    assert video.read == 1
+    assert len(list(video)) == 4 and video.read == 5
 
 
 def test_frames_of_two_sizes():

@@ -1,0 +1,142 @@
+"""A video file as FFmpeg reads and shows it: its film's frames, upright, in RGB, with times that only grow."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+
+from cstm.errors import VideoError
+from cstm.runtime.frame_times import FrameTimes
+from cstm.runtime.frames import Frame, Source
+from cstm.runtime.pictures import CUT_ANYWHERE, Pictures, reason
+
+DEFAULT_FPS = 25.0
+# FFmpeg's numbers for ways from YUV to RGB: those that its scaler knows, and two for which it knows a near one.
+BT709, BT601, BT2020 = 1, 5, 9
+SPACES = {space: space for space in (0, BT709, 4, BT601, 6, 7, BT2020)} | {10: BT2020}
+UNLIKE_YUV = {8: "YCgCo", 11: "YDzDx", 14: "ICtCp", 15: "IPT-C2", 16: "YCgCo-R", 17: "YCgCo-R"}
+# Containers that hold their pictures themselves. Playlists, concatenations and manifests name other files and addresses
+# and would open them; FFmpeg's list of protocols alone does not keep them from it.
+CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,gif,apng,png_pipe,webp_pipe,jpeg_pipe,"
+    "avif,heif,ivf,h264,hevc,av1,obu,m4v,mjpeg,yuv4mpegpipe,nut,mxf,dv,rm,swf,wtv,wav,mp3,flac,tty,bin,xbin,adf,idf"
+)
+CLOSED = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
+# FFmpeg shows a text file as a film of its characters.
+TEXT_ART = {"tty", "bin", "xbin", "adf", "idf"}
+
+
+def open_file(path: Path) -> Source:
+    """The film in a video file. VideoError when FFmpeg cannot read it, or it holds none."""
+    try:
+        # With the protocol named, a colon in the file's name is not taken for one.
+        container = av.open(f"file:{path}", metadata_errors="replace", container_options=CLOSED)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise VideoError(f"{path}: not a video that FFmpeg can read ({reason(error)}); re-encode it") from error
+    try:
+        stream = _film(path, container)
+    except BaseException:
+        container.close()
+        raise
+    fps = float(stream.guessed_rate or stream.average_rate or DEFAULT_FPS)
+    notes: list[str] = []
+    frames = _frames(path, container, stream, fps, notes)
+    return Source(str(path), frames, fps, stream.frames or None, notes, container.close)
+
+
+def _film(path: Path, container: InputContainer) -> VideoStream:
+    if container.format.name in TEXT_ART:
+        raise VideoError(f"{path}: not a video but text; name another file")
+    # The cover picture of a sound file is a video stream too.
+    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    if not streams:
+        raise VideoError(f"{path}: not a video, it holds no video stream; name another file")
+    film = max(streams, key=lambda stream: _like_a_film(stream, streams))  # the first of the best
+    if film.codec_context is None:
+        raise VideoError(f"{path}: this PyAV cannot decode its codec; re-encode it, say as H.264")
+    return film
+
+
+def _like_a_film(stream: VideoStream, streams: list[VideoStream]) -> tuple[bool, bool, bool]:
+    """How much a stream looks like the film: beside it there may be a still cover, or the alpha plane of an AVIF."""
+    alpha = _is_grey(stream) and any(_size(s) == _size(stream) and not _is_grey(s) for s in streams)
+    default = bool(stream.disposition & av.stream.Disposition.default)
+    return stream.frames != 1, not alpha, default
+
+
+def _is_grey(stream: VideoStream) -> bool:
+    return stream.codec_context is not None and (stream.codec_context.pix_fmt or "").startswith("gray")
+
+
+def _size(stream: VideoStream) -> tuple[int, int]:
+    context = stream.codec_context
+    return (0, 0) if context is None else (context.width, context.height)
+
+
+def _frames(
+    path: Path, container: InputContainer, stream: VideoStream, fps: float, notes: list[str]
+) -> Iterator[Frame]:
+    pictures, upright = Pictures(container, stream), _Upright(path)
+    time_of = FrameTimes(fps, joined=container.format.name in CUT_ANYWHERE)
+    index, time, damaged = 0, 0.0, ""
+    for picture in pictures:
+        damaged = damaged or _place(index, time) if pictures.passed else ""
+        time = time_of(picture.time)
+        yield Frame(index, time, upright(picture))
+        index += 1
+    if damaged:
+        what = "a damaged picture" if pictures.passed == 1 else f"{pictures.passed} damaged pictures"
+        notes.append(f"{path}: passed over {what}, {damaged} ({pictures.damage})")
+        logging.getLogger(__name__).warning(notes[-1])
+    if not pictures.loss:
+        return
+    if not index:
+        raise VideoError(f"{path}: holds no frames that can be read ({pictures.loss}); copy or re-encode the file")
+    place = f"after frame {index}" + (f" of {stream.frames}" if stream.frames else "") + f" ({time:.1f} s)"
+    raise VideoError(
+        f"{path}: breaks off {place}: {pictures.loss}; the frames before were read, copy or re-encode the file"
+    )
+
+
+def _place(index: int, time: float) -> str:
+    return f"from {time:.1f} s on" if index else "at its start"
+
+
+class _Upright:
+    """Decoded pictures as RGB [H,W,3], turned as the file says (phones store videos lying down)."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._to_rgb = VideoReformatter()
+
+    def __call__(self, picture: av.VideoFrame) -> np.ndarray:
+        if picture.colorspace in UNLIKE_YUV:
+            raise VideoError(f"{self._path}: its colours are {UNLIKE_YUV[picture.colorspace]}; re-encode it as BT.709")
+        # Both named, as PyAV before 17 takes every picture for BT.601, and converts only between two that differ.
+        spaces = {"src_colorspace": SPACES.get(picture.colorspace, BT601), "dst_colorspace": BT601}
+        try:
+            image = self._to_rgb.reformat(picture, format="rgb24", **spaces).to_ndarray()
+        except (av.error.FFmpegError, ValueError) as error:
+            kind = f"{picture.width}x{picture.height} pixels of {picture.format.name}"
+            raise VideoError(
+                f"{self._path}: {kind} cannot be turned into RGB ({reason(error)}); re-encode it"
+            ) from error
+        return np.ascontiguousarray(turned(image, picture))
+
+
+def turned(image: np.ndarray, picture: av.VideoFrame) -> np.ndarray:
+    """The image [H,W,3] as the picture's display matrix shows it: any of the eight ways to turn and mirror it."""
+    matrix = picture.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return image
+    a, b, _, c, d = np.sign(np.frombuffer(bytes(matrix), np.int32)[:5])
+    if a or d:
+        return image[:: d or 1, :: a or 1]
+    return image.transpose(1, 0, 2)[:: b or 1, :: c or 1]
