@@ -1,7 +1,7 @@
 # make demo    a bundle, an overlay video and the numbers, from nothing
-# make test    all that CI runs: lint, contracts, docs, tests
+# make test    all that CI runs: lint, contracts, types, docs, tests
 # make quick   lint, contracts, and the quick tests that need no bundle
-# make types   mypy; not clean yet, so not part of the tests
+# make types   mypy
 # make docs    the documentation as a site, in build/site
 # make wheel   dist/cstm-*.whl, with a ready bundle in it
 PYTHON ?= python3
@@ -28,7 +28,7 @@ demo: install
 	@echo "masks     build/demo/masks.json"
 	@echo "numbers   build/demo/parity.json, build/tiny/manifest.json"
 
-test: install lint contracts docs
+test: install lint contracts types docs
 	$(BIN)/pytest
 
 quick: install lint contracts

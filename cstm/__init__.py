@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 _PUBLIC = {
     "Segmenter": "cstm.runtime.segmenter",
@@ -16,7 +17,7 @@ _PUBLIC = {
 __all__ = list(_PUBLIC)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     """Public names are imported when first used, so that the runtime never pays for PyTorch."""
     if name not in _PUBLIC:
         raise AttributeError(f"module 'cstm' has no attribute {name!r}")

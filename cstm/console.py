@@ -83,7 +83,7 @@ def _ends_on_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def fail(message) -> int:
+def fail(message: object) -> int:
     """Print one line on standard error; 2."""
     line = f"error: {' '.join(str(message).split())}"
     # Names of files and words need not be what the terminal can show.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -53,7 +53,7 @@ def progress(
 
 def track(items: Iterable[Item], title: str, total: int | None = None, shown: bool = True) -> Iterator[Item]:
     """The items, with a bar that moves as they are taken. total: by default their number, where they have one."""
-    total = len(items) if total is None and hasattr(items, "__len__") else total
+    total = len(items) if total is None and isinstance(items, Sized) else total
     with progress(title, total, shown=shown) as bar:
         for item in items:
             yield item

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 
 from cstm.errors import EngineError, MissingDependencyError, RequestError
 from cstm.export.choices import AUTO, NATIVE, PLUGIN
-from cstm.export.engines import BuildEngine, EngineOptions, origin
+from cstm.export.engines import BuildEngine, EngineOptions, built_with
 from cstm.kernels.functions import DOMAIN
 from cstm.models.contract import Component
 from cstm.runtime.backends.tensorrt import TensorRTSession
@@ -27,23 +28,23 @@ APART = 0.03  # relative; INT8 rounds either way where FP16 differs in its last 
 class BuildAttention:
     """Configured here, built by calling: one component's engine.
 
-    module, max_batch: as in `EngineOptions`. requested: of `choices.ATTENTION`; AUTO builds both where a GPU is at hand
-    and keeps the faster, else it takes NATIVE. inputs: real ones of batch 1, asked for only to measure.
+    backend, max_batch: as in `EngineOptions`. requested: of `choices.ATTENTION`; AUTO builds both where a GPU is and
+    keeps the faster, else it takes NATIVE. inputs: real ones of batch 1, asked for only to measure.
     """
 
     def __init__(
         self,
         component: Component,
-        module: str,
+        backend: str,
         max_batch: int,
         requested: str,
         timing_cache: Path,
         inputs: Callable[[], dict[str, np.ndarray]],
     ):
-        self.component, self.module, self.max_batch = component, module, max_batch
+        self.component, self.backend, self.max_batch = component, backend, max_batch
         self.requested, self.timing_cache, self.inputs = requested, timing_cache, inputs
 
-    def __call__(self, model: Path, target: Path) -> dict:
+    def __call__(self, model: Path, target: Path) -> dict[str, Any]:
         """Write the engine of the ONNX file `model` to `target`; {"attention": its form} and, where both were measured,
         "attention_ms", the median by form, or "attention_note", why AUTO cannot take plugins. A component without these
         operators is NATIVE."""
@@ -57,20 +58,22 @@ class BuildAttention:
         return {"attention": form} | ({"attention_note": note} if comparing else {})
 
     def _build(self, form: str, model: Path, target: Path) -> None:
-        options = EngineOptions(self.module, self.max_batch, plugins=form == PLUGIN)
+        options = EngineOptions(self.backend, self.max_batch, plugins=form == PLUGIN)
         BuildEngine(model, self.component, options, self.timing_cache)(target)
 
-    def _faster(self, model: Path, target: Path) -> dict:
+    def _faster(self, model: Path, target: Path) -> dict[str, Any]:
         files = {form: target.with_name(f"{target.name}.{form}") for form in (NATIVE, PLUGIN)}
         try:
             self._build(NATIVE, model, files[NATIVE])
             try:
                 self._build(PLUGIN, model, files[PLUGIN])
                 spent = self._measure(files)
-                told = {"attention": min(spent, key=spent.get), "attention_ms": spent}
+                form = min(spent, key=lambda form: spent[form])
+                told: dict[str, Any] = {"attention": form, "attention_ms": spent}
             except EngineError as error:
-                told = {"attention": NATIVE, "attention_note": f"{self.component.name}: no plugins: {error}"}
-            files[told["attention"]].replace(target)
+                form = NATIVE
+                told = {"attention": form, "attention_note": f"{self.component.name}: no plugins: {error}"}
+            files[form].replace(target)
         finally:
             for file in files.values():
                 file.unlink(missing_ok=True)
@@ -93,16 +96,14 @@ class BuildAttention:
         return {form: 1e3 * value for form, value in zip(sessions, seconds, strict=True)}
 
     def _open(self, form: str, file: Path) -> TensorRTSession:
-        built_with = origin(self.module) | {"attention": form}
-        return TensorRTSession(
-            self.component, file, module=self.module, built_with=built_with, max_batch=self.max_batch
-        )
+        tied_to = built_with(self.backend, form)
+        return TensorRTSession(self.component, file, backend=self.backend, built_with=tied_to, max_batch=self.max_batch)
 
 
-def check_request(requested: str, module: str | None) -> None:
-    """RequestError or MissingDependencyError where plugins are asked for and cannot be made. module: None for no
+def check_request(requested: str, backend: str | None) -> None:
+    """RequestError or MissingDependencyError where plugins are asked for and cannot be made. backend: None for no
     engines."""
-    if requested == PLUGIN and module is None:
+    if requested == PLUGIN and backend is None:
         raise RequestError("--attention plugin: plugins are part of engines, and none are built; see --backend")
     if requested == PLUGIN and find_spec("triton") is None:
         raise MissingDependencyError('triton is not installed, and plugins need it; pip install "cstm[kernels]"')

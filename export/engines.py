@@ -14,20 +14,22 @@ import tempfile
 from dataclasses import asdict, dataclass
 from importlib import util
 from pathlib import Path
+from typing import Any
 
 from cstm.errors import EngineError, MissingDependencyError
 from cstm.files import atomic_path
 from cstm.models.contract import Component
-from cstm.runtime.backends.tensorrt import EXTRAS, PACKAGES, tensorrt_version
+from cstm.runtime.backends.tensorrt import EXTRAS, MOST_LINES, PACKAGES, tensorrt_version
 from cstm.runtime.device_array import cuda_device
+from cstm.runtime.manifest import BuiltWith
 
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """module: "tensorrt" or "tensorrt_rtx". max_batch: largest batch; engines are tuned for 1. plugins: whether our
+    """backend: "tensorrt" or "tensorrt_rtx". max_batch: largest batch; engines are tuned for 1. plugins: whether our
     kernels take over CMAM and LGFS, which needs Triton."""
 
-    module: str
+    backend: str
     max_batch: int = 4
     plugins: bool = False
 
@@ -63,19 +65,27 @@ class BuildEngine:
                 errors="replace",
                 check=False,
                 cwd=folder,
-                env=_environment(self.options.module, Path(folder)),
+                env=_environment(self.options.backend, Path(folder)),
             )
             if done.returncode != 0 or not temporary.stat().st_size:
-                said = " | ".join((done.stdout + done.stderr).strip().splitlines()[-3:])
-                raise EngineError(f"{self.component.name}: {self.options.module} could not build the engine: {said}")
+                said = _errors(done.stdout + done.stderr)
+                raise EngineError(f"{self.component.name}: {self.options.backend} could not build the engine: {said}")
 
 
-def _environment(module: str, folder: Path) -> dict[str, str]:
+def _errors(output: str) -> str:
+    """The last lines that TensorRT or Polygraphy call errors; where there are none, the last lines."""
+    lines = output.strip().splitlines()
+    errors = [line[4:] for line in lines if line.startswith(("[E] ", "[!] "))]
+    return " | ".join((errors or lines)[-MOST_LINES:]) or "it ended without a word"
+
+
+def _environment(backend: str, folder: Path) -> dict[str, str]:
     """For the building process: Triton compiles in it, whatever it does in this one, and TensorRT-RTX's parser finds
     plugins: it looks for its own library by a name that the wheel (1.7.1) lacks, and aborts where there is none."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    found = util.find_spec("tensorrt_rtx_libs") if module == "tensorrt_rtx" else None
-    libraries = sorted(Path(found.submodule_search_locations[0]).glob("libtensorrt_rtx.so.*")) if found else []
+    found = util.find_spec("tensorrt_rtx_libs") if backend == "tensorrt_rtx" else None
+    folders = (found.submodule_search_locations if found else None) or []
+    libraries = sorted(path for place in folders for path in Path(place).glob("libtensorrt_rtx.so.*"))
     if libraries:
         (folder / "libtensorrt_rtx.so").symlink_to(libraries[-1])
         paths = [str(folder), environment.get("LD_LIBRARY_PATH", "")]
@@ -83,34 +93,37 @@ def _environment(module: str, folder: Path) -> dict[str, str]:
     return environment
 
 
-def engine_module(requested: str = "auto") -> str | None:
+def engine_backend(requested: str = "auto") -> str | None:
     """The TensorRT to build for: "tensorrt" where it is installed with a GPU, else "tensorrt_rtx", else None.
 
-    A named module must be usable: MissingDependencyError says what is missing.
+    A named one must be usable: MissingDependencyError says what is missing.
     """
-    problems = {module: _problem(module) for module in PACKAGES}
+    problems = {backend: _problem(backend) for backend in PACKAGES}
     if requested == "auto":
-        return next((module for module, problem in problems.items() if problem is None), None)
+        return next((backend for backend, problem in problems.items() if problem is None), None)
     if problems[requested]:
         raise MissingDependencyError(f"{requested}: {problems[requested]}")
     return requested
 
 
-def origin(module: str) -> dict:
-    """What an engine is tied to: TensorRT's version and, for data-centre TensorRT, the GPU's name."""
-    return {"tensorrt": tensorrt_version(module), "gpu": cuda_device() if module == "tensorrt" else None}
+def built_with(backend: str, attention: str = "native") -> BuiltWith:
+    """What an engine made here and now is tied to. MissingDependencyError where there is no such TensorRT."""
+    version = tensorrt_version(backend)
+    if version is None:
+        raise MissingDependencyError(f"{backend}: {_problem(backend)}")
+    return BuiltWith(version, cuda_device() if backend == "tensorrt" else None, attention)
 
 
-def _problem(module: str) -> str | None:
-    if util.find_spec(module) is None:
-        return f'{PACKAGES[module]} is not installed; pip install "cstm[{EXTRAS[module]}]"'
-    if module == "tensorrt" and cuda_device() is None:
+def _problem(backend: str) -> str | None:
+    if util.find_spec(backend) is None:
+        return f'{PACKAGES[backend]} is not installed; pip install "cstm[{EXTRAS[backend]}]"'
+    if backend == "tensorrt" and cuda_device() is None:
         return "TensorRT builds on the GPU that it will run on, and there is none here; use --backend tensorrt_rtx"
     return None
 
 
-def _build(request: dict) -> None:
-    os.environ["POLYGRAPHY_USE_TENSORRT_RTX"] = "1" if request["module"] == "tensorrt_rtx" else "0"
+def _build(request: dict[str, Any]) -> None:
+    os.environ["POLYGRAPHY_USE_TENSORRT_RTX"] = "1" if request["backend"] == "tensorrt_rtx" else "0"
     from polygraphy.backend.trt import (
         CreateConfig,
         EngineBytesFromNetwork,
@@ -120,7 +133,7 @@ def _build(request: dict) -> None:
 
     source = request["onnx"]
     if request["plugins"]:
-        _register_plugins(request["module"])
+        _register_plugins(request["backend"])
         source = _with_plugins(source)
     profile = Profile()
     for name, shapes in request["profile"].items():
@@ -142,8 +155,8 @@ def _with_plugins(source: str) -> str:
     return "plugins.onnx"
 
 
-def _register_plugins(module: str) -> None:
-    if module == "tensorrt":
+def _register_plugins(backend: str) -> None:
+    if backend == "tensorrt":
         import tensorrt
         import tensorrt.plugin
 

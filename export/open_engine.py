@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cstm.export.engines import BuildEngine, EngineOptions, origin
+from cstm.export.engines import BuildEngine, EngineOptions, built_with
 from cstm.models.contract import Component
 from cstm.runtime.backends.tensorrt import TensorRTSession
 from cstm.runtime.session import Session
@@ -19,9 +19,9 @@ class OpenEngine:
 
     def __call__(self, component: Component, path: Path) -> Session:
         """The session. EngineError when the engine cannot be built or loaded."""
-        engine, module = path.with_suffix(".engine"), self.options.module
+        engine, backend = path.with_suffix(".engine"), self.options.backend
         if not engine.is_file():
             BuildEngine(path, component, self.options, path.with_name("timing.cache"))(engine)
         return TensorRTSession(
-            component, engine, module=module, built_with=origin(module), max_batch=self.options.max_batch
+            component, engine, backend=backend, built_with=built_with(backend), max_batch=self.options.max_batch
         )

@@ -46,6 +46,7 @@ def export_component(module: nn.Module, component: Component, path: str | Path) 
             custom_translation_table=translations(),
             verbose=False,
         )
+    assert program is not None, "torch.onnx.export gives a program where it is given no file"
     model = slim(name_batch(add_functions(program.model_proto)))
     for rewrite in (fold_padding, fold_constant_channels):
         model = slim(rewrite(model))

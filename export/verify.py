@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -49,7 +50,7 @@ def verify_values(
     """
     rng = np.random.default_rng()
     cases = [inputs] if inputs is not None else [_random_inputs(component, batch, rng, vocabulary) for batch in (1, 3)]
-    found = {spec.name: [] for spec in component.outputs}
+    found: dict[str, list[Difference]] = {spec.name: [] for spec in component.outputs}
     with OnnxRuntimeSession(component, path, without=without) as session:
         for case in cases:
             actual, expected = session.run(case), reference.run(case)
@@ -65,7 +66,7 @@ def verify_values(
     return Difference.worst([d for differences in found.values() for d in differences])
 
 
-def keep_if_right(path: Path, component: Component, compare: Callable[[], Difference]) -> dict:
+def keep_if_right(path: Path, component: Component, compare: Callable[[], Difference]) -> dict[str, Any]:
     """{nodes, error} of a model that is what `component` declares and passes `compare`; one that is not is removed."""
     try:
         verify_declaration(path, component)
@@ -77,7 +78,7 @@ def keep_if_right(path: Path, component: Component, compare: Callable[[], Differ
     return {"nodes": nodes, "error": {"absolute": difference.absolute, "relative": difference.relative}}
 
 
-def verify_chain(config: CSTMConfig, models: dict[str, Path], golden: Path, precision: str) -> dict:
+def verify_chain(config: CSTMConfig, models: dict[str, Path], golden: Path, precision: str) -> dict[str, float]:
     """{absolute, relative}: the models' mask logits, in a row, on the recorded input against the recorded ones.
 
     models: ONNX by component. ParityError where the difference is not within tolerance.
@@ -96,7 +97,7 @@ def _random_inputs(component: Component, batch: int, rng: np.random.Generator, v
     return {spec.name: random_tensor(spec, batch, rng, vocabulary) for spec in component.inputs}
 
 
-def _verify_tensor(path, spec: TensorSpec, tensor: onnx.TypeProto.Tensor) -> None:
+def _verify_tensor(path: str | Path, spec: TensorSpec, tensor: onnx.TypeProto.Tensor) -> None:
     axes = [dim.dim_param or dim.dim_value for dim in tensor.shape.dim]
     if not axes or axes[0] != BATCH:
         raise ContractError(f"{path}: the first axis of {spec.name} is {axes[:1]}, expected a dynamic batch")

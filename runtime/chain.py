@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -20,7 +20,7 @@ class Chain:
     sessions: by component, for every component of the contract.
     """
 
-    def __init__(self, config: CSTMConfig, sessions: dict[str, Session]):
+    def __init__(self, config: CSTMConfig, sessions: Mapping[str, Session]):
         self.config = config
         self.components = contract(config)
         self.sessions = sessions
@@ -69,5 +69,5 @@ class Chain:
     def __enter__(self) -> Chain:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

@@ -156,7 +156,7 @@ class Pictures:
         """Seconds at which the stream should end, where the container's word for it is good; else 0."""
         name, stream = self._container.format.name, self._stream
         if "mp4" in name:
-            return float((stream.duration or 0) * stream.time_base)
+            return float((stream.duration or 0) * (stream.time_base or 0))
         if "matroska" in name:
             if tag := re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", "")):
                 hours, minutes, seconds = map(float, tag.groups())

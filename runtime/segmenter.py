@@ -17,7 +17,7 @@ from cstm.runtime.opening import open_chain
 from cstm.runtime.postprocess import masks, probabilities, scores
 from cstm.runtime.preprocess import clip_windows
 from cstm.runtime.text import Query, stack
-from cstm.runtime.video import Video, open_video
+from cstm.runtime.video import Video, Watched, open_video
 
 
 class UntrainedWarning(UserWarning):
@@ -68,7 +68,7 @@ class Segmenter:
         if not self.bundle.trained:
             warnings.warn("the bundle holds untrained weights: its masks mean nothing", UntrainedWarning, stacklevel=2)
 
-    def segment(self, video, sentences: str | list[str], every: int = 1) -> Iterator[FrameMasks]:
+    def segment(self, video: Video | Watched, sentences: str | list[str], every: int = 1) -> Iterator[FrameMasks]:
         """The masks of every `every`-th frame, frame by frame, while the video is read.
 
         video: a path, a folder of frames, an iterable of RGB uint8 arrays [H,W,3], or an open Video.
@@ -103,7 +103,7 @@ class Segmenter:
     def __enter__(self) -> Segmenter:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _language_plans(self, queries: list[Query]) -> list[tuple[int, dict]]:

@@ -13,6 +13,9 @@ from cstm.errors import QueryError
 from cstm.models.config import CSTMConfig
 from cstm.models.contract import TOKEN_IDS, TOKEN_MASK, WORD_VECTORS
 
+# The inputs of the text encoder, the tokens, and the words that the network knows and those that it does not.
+Read = tuple[dict[str, np.ndarray], list[str], list[str], list[str]]
+
 WORD_SPLIT = re.compile(r"(\W+)")
 UNKNOWN = "[UNK]"
 
@@ -41,6 +44,7 @@ class SentenceReader:
 
     tokenizer: a `tokenizers` file, or what one holds. word_vectors: float32 [V,300], row i for token id i, for a GRU
     network, else None.
+    QueryError when a GRU network is given none.
     """
 
     def __init__(self, config: CSTMConfig, tokenizer: str | Path | Tokenizer, word_vectors: np.ndarray | None = None):
@@ -48,7 +52,9 @@ class SentenceReader:
         self.tokenizer = tokenizer if isinstance(tokenizer, Tokenizer) else Tokenizer.from_file(str(tokenizer))
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
-        self.word_vectors = word_vectors
+        if config.text == "gru" and word_vectors is None:
+            raise QueryError("a GRU network reads word vectors; give them to its SentenceReader")
+        self.word_vectors = np.zeros((0, config.word_vector_width)) if word_vectors is None else word_vectors
 
     def __call__(self, sentence: str) -> Query:
         """The query of `sentence`. QueryError when it is empty, too long, or holds no word that the network knows."""
@@ -71,7 +77,7 @@ class SentenceReader:
             )
         return Query(sentence, inputs, tuple(tokens), tuple(unknown))
 
-    def _tokens(self, sentence):
+    def _tokens(self, sentence: str) -> Read:
         encoding = self.tokenizer.encode(sentence)
         length, limit = len(encoding.ids), self.config.max_words
         ids, mask = np.zeros((2, 1, limit), np.int64)
@@ -88,7 +94,7 @@ class SentenceReader:
         unknown = [text for token, text in pieces if token == UNKNOWN]
         return {TOKEN_IDS: ids, TOKEN_MASK: mask}, encoding.tokens, known, unknown
 
-    def _word_vectors(self, sentence):
+    def _word_vectors(self, sentence: str) -> Read:
         words = [word.lower() for word in WORD_SPLIT.split(sentence.strip()) if word.strip()]
         if words[-1] == ".":
             words.pop()
@@ -101,6 +107,6 @@ class SentenceReader:
         return {WORD_VECTORS: vectors}, tokens, known, unknown
 
 
-def _shown(sentence, most: int = 40) -> str:
+def _shown(sentence: object, most: int = 40) -> str:
     text = repr(sentence)
     return text if len(text) <= most else f"{text[:most]}…"

@@ -21,6 +21,8 @@ __all__ = ["IMAGES", "Frame", "Video", "open_video"]
 
 SLOWEST, FASTEST = 1e-6, 1e6  # frames a second
 
+Watched = str | os.PathLike[str] | Iterable[np.ndarray | Image.Image]  # what can be opened as a video
+
 
 class Video:
     """An open video: iterate once, close after. The first frame is read on opening, so that a video with none fails.
@@ -72,7 +74,7 @@ class Video:
         self.close()
 
 
-def open_video(source: str | os.PathLike[str] | Iterable[np.ndarray | Image.Image], fps: float | None = None) -> Video:
+def open_video(source: Watched, fps: float | None = None) -> Video:
     """Open a video file, a folder of images (in natural order of names), or an iterable of frames: RGB uint8 arrays
     [H,W,3] or Pillow images.
 

@@ -14,7 +14,7 @@ from cstm.models.backbones import load_bert, load_i3d, load_resnet50
 from cstm.models.checkpoint import load_checkpoint
 from cstm.models.config import STREAMS, CSTMConfig
 from cstm.models.cstm import CSTM
-from cstm.runtime.bundle import MANIFEST
+from cstm.runtime.manifest import MANIFEST
 from cstm.runtime.text import SentenceReader
 from cstm.training.batches import Batches, DatasetBatches, HeldOut, SpriteBatches
 from cstm.training.options import CHECKPOINT, STATE, TrainOptions

@@ -22,6 +22,6 @@ class SpriteOptions:
     size: int = 192
     kind: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.clips < 1 or self.seed < 0 or self.size not in range(64, 801, 2):
             raise RequestError("sprites: clips must be 1 or more, seed 0 or more, size even and from 64 to 800")

@@ -32,36 +32,36 @@ def render(
         paint = _paint(actor, size, rng)
         for k, matrix in enumerate(_matrices(actor, times, shifts, size, paint.shape[0])):
             if actor.shadow is not None:
-                _darken(frames[k], actor, times[k], shifts[k], size)
+                _darken(frames[k], actor, actor.shadow, times[k], shifts[k], size)
             drawn = _draw(frames[k], paint, matrix)
             if k in owners and drawn:
                 place, alpha = drawn
                 solid = alpha > 127
                 owners[k][place][solid] = number + 1
                 whole[k][number] = solid.sum()
-    frames = _sensor(np.stack(frames), rng, compress)
+    seen = _sensor(np.stack(frames), rng, compress)
     masks = np.stack([owners[k] == np.arange(1, len(scene.actors) + 1)[:, None, None] for k in labelled])
-    return frames, masks, np.stack([whole[k] for k in labelled])
+    return seen, masks, np.stack([whole[k] for k in labelled])
 
 
-def _camera(scene: Scene, times, rng) -> np.ndarray:
+def _camera(scene: Scene, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """[T,2]: how far the view has moved, in frame sides; nothing at time 0."""
     shake = rng.normal(0, scene.shake, (len(times), 2)) * (np.asarray(times) != 0)[:, None]
     return np.outer(times, scene.pan) + shake
 
 
-def _view(panorama, crop, shift, size) -> np.ndarray:
+def _view(panorama: np.ndarray, crop: tuple[float, float, float], shift: np.ndarray, size: int) -> np.ndarray:
     scale = crop[2] * panorama.shape[0] / size
     height = panorama.shape[0]
     x = crop[0] * height + shift[0] * scale * size
     y = np.clip(crop[1] * height + shift[1] * scale * size, 0, height * (1 - crop[2]))
-    matrix = np.float32([[scale, 0, x % panorama.shape[1]], [0, scale, y]])
+    matrix = np.array([[scale, 0, x % panorama.shape[1]], [0, scale, y]], np.float32)
     return cv2.warpAffine(
         panorama, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_WRAP
     )
 
 
-def _paint(actor: Actor, size: int, rng) -> np.ndarray:
+def _paint(actor: Actor, size: int, rng: np.random.Generator) -> np.ndarray:
     """The texture at a size near the drawn one; sometimes smeared, whatever the actor does."""
     pixels = actor.size * size
     side = next((side for side in TEXTURE_SIDES if side >= pixels), TEXTURE_SIDES[-1])
@@ -72,7 +72,7 @@ def _paint(actor: Actor, size: int, rng) -> np.ndarray:
     return paint
 
 
-def _matrices(actor: Actor, times, shifts, size, side) -> np.ndarray:
+def _matrices(actor: Actor, times: np.ndarray, shifts: np.ndarray, size: int, side: int) -> np.ndarray:
     """[T,2,3]: texture to frame."""
     move = actor.motion.at(np.asarray(times, float))
     facing = 1 if actor.mirrored else -1
@@ -91,7 +91,7 @@ def _matrices(actor: Actor, times, shifts, size, side) -> np.ndarray:
     return matrices
 
 
-def _draw(frame, paint, matrix):
+def _draw(frame: np.ndarray, paint: np.ndarray, matrix: np.ndarray) -> tuple[tuple[slice, slice], np.ndarray] | None:
     """Paint over the frame in place; (slices, alpha uint8) of where, or None when it is out of the frame."""
     size, side = frame.shape[0], paint.shape[0] - 1
     corners = matrix[:, :2] @ [[0, side, 0, side], [0, 0, side, side]] + matrix[:, 2:]
@@ -109,11 +109,11 @@ def _draw(frame, paint, matrix):
     return place, alpha
 
 
-def _darken(frame, actor: Actor, time, shift, size) -> None:
+def _darken(frame: np.ndarray, actor: Actor, below: float, time: float, shift: np.ndarray, size: int) -> None:
     """The shadow, which stays on the ground when its actor hops."""
     move = actor.motion.at(np.asarray(float(time)))
     x = actor.x + (1 if actor.mirrored else -1) * move["forward"] - shift[0]
-    y = actor.y - move["up"] + actor.shadow * actor.size - shift[1]
+    y = actor.y - move["up"] + below * actor.size - shift[1]
     wide, tall = max(2, int(actor.size * size * 0.9)), max(1, int(actor.size * size * 0.22))
     left, top = int(x * size - wide / 2), int(y * size - tall / 2)
     shade = _shadow(wide, tall)
@@ -135,7 +135,7 @@ def _noise() -> np.ndarray:
     return np.random.default_rng(0).standard_normal(WHITE_NOISE).astype(np.float32)
 
 
-def _sensor(frames: np.ndarray, rng, compress: bool) -> np.ndarray:
+def _sensor(frames: np.ndarray, rng: np.random.Generator, compress: bool) -> np.ndarray:
     """Exposure, focus, noise, compression."""
     gain, gamma, tone = rng.uniform(0.65, 1.2), rng.uniform(0.8, 1.25), rng.uniform(0.94, 1.06, 3)
     levels = np.linspace(0, 1, 256)[:, None] ** gamma * gain * tone

@@ -17,6 +17,8 @@ MOST_ACTORS = 5
 SIZES = {"adult": (0.20, 0.55), "baby": (0.18, 0.45), "ball": (0.12, 0.34), "car": (0.20, 0.50)}
 ANIMAL_SIZE = (0.17, 0.46)
 
+Look = tuple[Sprite, str | None, str]  # colour or None, and what it does
+
 
 @dataclass(frozen=True)
 class Actor:
@@ -84,7 +86,14 @@ def draw_scene(rng: np.random.Generator, split: str, kind: str | None = None) ->
     return Scene(tuple(actors), kind, int(rng.integers(1 << 16)), crop, pan, float(shake), int(rng.integers(1 << 31)))
 
 
-def _look(rng, split, actor, colour="any", action=None, sprite=None):
+def _look(
+    rng: np.random.Generator,
+    split: str,
+    actor: str,
+    colour: str | None = "any",
+    action: str | None = None,
+    sprite: Sprite | None = None,
+) -> Look:
     choices = sprites(split)[actor]
     sprite = sprite or choices[rng.integers(len(choices))]
     if colour == "any":
@@ -92,20 +101,20 @@ def _look(rng, split, actor, colour="any", action=None, sprite=None):
     return sprite, colour, action or str(rng.choice(ACTIONS_OF[actor]))
 
 
-def _rivals(rng, split, kind):
+def _rivals(rng: np.random.Generator, split: str, kind: str) -> list[Look]:
     """The looks of two of a class that differ in what `kind` names and, but for pose and size, in nothing else."""
     actor = str(rng.choice(ACTORS))
     sprite, colour, action = _look(rng, split, actor)
     other_action = str(rng.choice([a for a in ACTIONS_OF[actor] if a != action])) if kind == "action" else action
     if kind == "colour":
         colour = colour or "red"
-        other_colour = str(rng.choice([c for c in COLOURS if not alike(c, colour)]))
+        other_colour: str | None = str(rng.choice([c for c in COLOURS if not alike(c, colour)]))
     else:
         other_colour = colour
     return [(sprite, colour, action), _look(rng, split, actor, other_colour, other_action, sprite)]
 
 
-def _place(rng, look, shadows) -> Actor:
+def _place(rng: np.random.Generator, look: Look, shadows: bool) -> Actor:
     sprite, colour, action = look
     low, high = SIZES.get(sprite.actor, ANIMAL_SIZE)
     return Actor(
@@ -123,13 +132,14 @@ def _place(rng, look, shadows) -> Actor:
     )
 
 
-def _apart(rng, pair):
+def _apart(rng: np.random.Generator, pair: list[Actor]) -> list[Actor]:
     near, far = rng.uniform(0.1, 0.4), rng.uniform(0.6, 0.9)
-    axis = "x" if rng.random() < 0.75 else "y"
-    return [replace(pair[0], **{axis: near}), replace(pair[1], **{axis: far})]
+    if rng.random() < 0.75:
+        return [replace(pair[0], x=near), replace(pair[1], x=far)]
+    return [replace(pair[0], y=near), replace(pair[1], y=far)]
 
 
-def _unlike(rng, pair):
+def _unlike(rng: np.random.Generator, pair: list[Actor]) -> list[Actor]:
     low, high = SIZES.get(pair[0].kind, ANIMAL_SIZE)
     small = rng.uniform(low, low * 1.15)
     return [replace(pair[0], size=small), replace(pair[1], size=min(high * 1.1, small * rng.uniform(1.8, 2.4)))]

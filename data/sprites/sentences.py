@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -99,7 +100,7 @@ def describe(
     return Description(_sentence(actor, noun.words, words, rng), words.keys().isdisjoint(("place", "relation")))
 
 
-def _noun(actor: Actor, rng) -> Trait:
+def _noun(actor: Actor, rng: np.random.Generator) -> Trait:
     group = actor.sprite.sex or actor.kind
     word = _one(rng, NOUNS[group])
     if actor.sprite.noun and rng.random() < 0.4:
@@ -115,7 +116,7 @@ def _named(other: Actor, word: str) -> bool:
     return other.kind in MEMBERS.get(word, ()) or word in NOUNS[other.sprite.sex or other.kind]
 
 
-def _traits(actor: Actor, actors: tuple[Actor, ...], rng) -> Iterator[Trait]:
+def _traits(actor: Actor, actors: tuple[Actor, ...], rng: np.random.Generator) -> Iterator[Trait]:
     verbs = OWN_VERBS.get((actor.kind, actor.action), VERBS[actor.action])
     yield Trait("verb", _one(rng, verbs), lambda other: other.action == actor.action)
     if actor.colour:
@@ -143,7 +144,7 @@ def _places(actor: Actor) -> Iterator[tuple[str, Callable[[Actor], bool]]]:
         yield "middle", lambda other: abs(other.x - 0.5) < 0.1 + MARGIN
 
 
-def _relations(actor: Actor, actors: tuple[Actor, ...], rng) -> Iterator[Trait]:
+def _relations(actor: Actor, actors: tuple[Actor, ...], rng: np.random.Generator) -> Iterator[Trait]:
     """Beside, or on one side of, somebody of a class that nobody else in the scene has."""
     for anchor in actors:
         if anchor is actor or sum(other.kind == anchor.kind for other in actors) > 1:
@@ -151,20 +152,30 @@ def _relations(actor: Actor, actors: tuple[Actor, ...], rng) -> Iterator[Trait]:
         name = f"the {NOUNS[anchor.kind][0]}"
         if _distance(actor, anchor) < NEAR:
             near = _one(rng, ("next to", "beside", "near"))
-            yield Trait("relation", f"{near} {name}", lambda other, a=anchor: other is a or _distance(other, a) < FAR)
+            yield Trait("relation", f"{near} {name}", partial(_near, anchor))
         if anchor.x - actor.x > MARGIN:
-            words = f"on the left of {name}"
-            yield Trait("relation", words, lambda other, a=anchor: other is a or other.x < a.x + MARGIN / 2)
+            yield Trait("relation", f"on the left of {name}", partial(_left_of, anchor))
         if actor.x - anchor.x > MARGIN:
-            words = f"on the right of {name}"
-            yield Trait("relation", words, lambda other, a=anchor: other is a or other.x > a.x - MARGIN / 2)
+            yield Trait("relation", f"on the right of {name}", partial(_right_of, anchor))
+
+
+def _near(anchor: Actor, other: Actor) -> bool:
+    return other is anchor or _distance(other, anchor) < FAR
+
+
+def _left_of(anchor: Actor, other: Actor) -> bool:
+    return other is anchor or other.x < anchor.x + MARGIN / 2
+
+
+def _right_of(anchor: Actor, other: Actor) -> bool:
+    return other is anchor or other.x > anchor.x - MARGIN / 2
 
 
 def _distance(one: Actor, other: Actor) -> float:
     return float(np.hypot(one.x - other.x, one.y - other.y))
 
 
-def _sentence(actor: Actor, noun: str, said: dict[str, str], rng) -> str:
+def _sentence(actor: Actor, noun: str, said: dict[str, str], rng: np.random.Generator) -> str:
     colour, wearing = said.get("colour"), ""
     if colour and actor.kind == "adult":
         colour, wearing = None, _one(rng, ("in {}", "in {}", "wearing {}", "in {} clothes", "with {} clothes"))
@@ -185,5 +196,5 @@ def _sentence(actor: Actor, noun: str, said: dict[str, str], rng) -> str:
     return f"{article} {phrase}".strip()
 
 
-def _one(rng, options) -> str:
-    return str(options[rng.integers(len(options))])
+def _one(rng: np.random.Generator, options: Sequence[str]) -> str:
+    return str(options[int(rng.integers(len(options)))])

@@ -32,14 +32,14 @@ def write_sheet(out: Path, split: str, seed: int, clips: int, kind: str | None =
     return out
 
 
-def _strip(split, seed, number, kind) -> Image.Image:
+def _strip(split: str, seed: int, number: int, kind: str | None) -> Image.Image:
     clip = make_clip(split, seed, number, SIZE, clip_times(CSTMConfig.frames, CSTMConfig.stride), (TARGET,), kind)
     frames = clip.frames.copy()
     colours = dict(zip(clip.sentences, COLOURS, strict=False))
     for actor, colour in colours.items():
         frames[TARGET][outline(clip.masks[0, actor], 1)] = colour
     strip = Image.new("RGB", (SIZE * len(SHOWN), SIZE + LINE * 5), "white")
-    strip.paste(Image.fromarray(np.hstack(frames[list(SHOWN)])), (0, 0))
+    strip.paste(Image.fromarray(np.hstack(list(frames[list(SHOWN)]))), (0, 0))
     draw, font = ImageDraw.Draw(strip), ImageFont.load_default(14)
     for line, (actor, colour) in enumerate(colours.items()):
         draw.rectangle((2, SIZE + line * LINE + 5, 14, SIZE + line * LINE + 16), fill=colour)

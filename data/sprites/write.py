@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from cstm.data.sample import ACTIONS, ACTORS, NON_TRIVIAL
 from cstm.data.sprites.dataset import Clip, clear_enough, make_clip
 from cstm.data.sprites.motion import PERIOD
 from cstm.data.sprites.options import SpriteOptions
+from cstm.data.sprites.scene import Actor
 from cstm.errors import RequestError
 from cstm.files import atomic_folder
 from cstm.progress import track
@@ -19,6 +21,8 @@ from cstm.runtime.video_writer import VideoWriter
 TIMES = np.arange(-2 * PERIOD, 2 * PERIOD)
 LABELLED = (PERIOD, 2 * PERIOD, 3 * PERIOD)  # indices of times -PERIOD, 0, PERIOD
 FPS = 25
+
+Row = list[str | int]
 
 
 def write_sprites(out: Path, options: SpriteOptions) -> Path:
@@ -41,7 +45,9 @@ class _Tables:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.videos, self.sentences, self.categories = [], [], []
+        self.videos: list[Row] = []
+        self.sentences: list[Row] = []
+        self.categories: list[Row] = []
         (folder / "Release" / "clips320H").mkdir(parents=True)
 
     def add(self, video: str, clip: Clip, options: SpriteOptions) -> None:
@@ -61,14 +67,14 @@ class _Tables:
 
     def write(self) -> None:
         _write_rows(self.folder / "Release" / "videoset.csv", self.videos)
-        header = ["video_id", "instance_id", "query"]
+        header: Row = ["video_id", "instance_id", "query"]
         _write_rows(self.folder / "a2d_annotation.txt", [header, *self.sentences])
         (self.folder / "a2d_missed_videos.txt").touch()
         header = ["video_id", "instance_id", "ref_exp", "ref_exp_difficulty"]
         _write_rows(self.folder / "A2D_RE_categorization.csv", [header, *self.categories], ";")
 
 
-def _label(actor) -> int:
+def _label(actor: Actor) -> int:
     return 10 * (ACTORS.index(actor.kind) + 1) + ACTIONS.index(actor.action) + 1
 
 
@@ -85,7 +91,7 @@ def _write_masks(folder: Path, number: int, clip: Clip, place: int) -> None:
     now = place == len(LABELLED) // 2
     shown = [
         i
-        for i in np.flatnonzero(clear_enough(clip.masks[place], clip.whole[place]))
+        for i in map(int, np.flatnonzero(clear_enough(clip.masks[place], clip.whole[place])))
         if now or i not in clip.sentences or clip.sentences[i].lasting
     ]
     if not shown:
@@ -105,6 +111,6 @@ def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
     return columns.min(), rows.min(), columns.max(), rows.max()
 
 
-def _write_rows(path: Path, rows: list[list], delimiter: str = ",") -> None:
+def _write_rows(path: Path, rows: Sequence[Row], delimiter: str = ",") -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, delimiter=delimiter, lineterminator="\n").writerows(rows)

@@ -9,6 +9,7 @@ import threading
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -117,7 +118,7 @@ def sums_int8_exactly() -> bool:
 
 
 @lru_cache(maxsize=1)
-def _core():
+def _core() -> Any:
     openvino = import_openvino()
     from cstm.kernels.openvino_nodes import extensions
 

@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from cstm.models.contract import Component, check_arrays, contract
 from cstm.runtime.backends import Backend
 from cstm.runtime.bundle import Bundle
 from cstm.runtime.device_array import NO_GPU, DeviceArray, cuda_device, cuda_errors, open_device, view
+from cstm.runtime.manifest import BuiltWith
 from cstm.runtime.session import Session
 
 PACKAGES = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt-rtx-cu13"}
@@ -31,32 +33,38 @@ class TensorRTSession(Session):
 
     specs: the component; the engine must have its inputs and outputs.
     engine: the serialised engine, or the file that holds it.
-    module: "tensorrt" or "tensorrt_rtx".
-    built_with: {"tensorrt": version of `module`, "gpu": the GPU's name or None}, from the bundle's manifest.
-        Engines of `tensorrt` run only on that GPU model, those of `tensorrt_rtx` on any that it supports. Where
-        "attention" is "plugin", the engine holds our kernels.
+    backend: "tensorrt" or "tensorrt_rtx".
+    built_with: from the bundle's manifest. Engines of `tensorrt` run only on that GPU model, those of `tensorrt_rtx`
+        on any that it supports.
     max_batch: the largest batch that the engine was built for.
     stream: a CUDA stream to work on, with `__cuda_stream__` (cuda-core, CuPy, torch); a new one where None.
 
-    MissingDependencyError: `module`, cuda-core, a driver or a GPU is missing. EngineError: the engine belongs to
+    MissingDependencyError: `backend`, cuda-core, a driver or a GPU is missing. EngineError: the engine belongs to
     another version or GPU model, cannot be loaded, or the GPU's memory is too small. ContractError: its inputs or
     outputs are not those of `specs`.
     """
 
     @cuda_errors("preparing an engine")
     def __init__(
-        self, specs: Component, engine: bytes | Path, *, module: str, built_with: dict, max_batch: int, stream=None
+        self,
+        specs: Component,
+        engine: bytes | Path,
+        *,
+        backend: str,
+        built_with: BuiltWith,
+        max_batch: int,
+        stream: Any = None,
     ):
         super().__init__(specs)
-        trt = _load(module)
-        check_version(specs.name, module, trt.__version__, built_with)
+        trt = _load(backend)
+        check_version(specs.name, backend, trt.__version__, built_with)
         self._trt = trt
         device = open_device()
-        _check_gpu(specs.name, module, device.name, built_with)
+        _check_gpu(specs.name, backend, device.name, built_with)
         self.max_batch = max_batch
         self._gpu = device.device_id
         self.stream = device.create_stream(stream)
-        if module == "tensorrt_rtx" and built_with.get("attention") == "plugin":
+        if backend == "tensorrt_rtx" and built_with.attention == "plugin":
             register_plugins(trt)
         self._runtime = trt.Runtime(logger(trt))
         self._engine = self._runtime.deserialize_cuda_engine(
@@ -72,14 +80,14 @@ class TensorRTSession(Session):
             spec.name: DeviceArray.empty(spec.with_batch(max_batch), spec.dtype, self.stream)
             for spec in (*specs.inputs, *specs.outputs)
         }
-        self._bound = {}
+        self._bound: dict[str, int] = {}
         for name, buffer in self._buffers.items():
             self._bind(name, buffer.ptr)
-        self._batch = None
-        self._in_flight = []
+        self._batch: int | None = None
+        self._in_flight: list[tuple[Any, dict[str, Any]]] = []
         self._lock = threading.RLock()
 
-    def run(self, inputs: dict) -> dict:
+    def run(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """The component's outputs: numpy arrays where all inputs are, DeviceArrays where any input is on the GPU.
 
         The latter are what `enqueue` returns, and hold their values until the next run. A second thread waits.
@@ -91,7 +99,7 @@ class TensorRTSession(Session):
             return outputs
 
     @cuda_errors("running an engine")
-    def enqueue(self, inputs: dict) -> dict[str, DeviceArray]:
+    def enqueue(self, inputs: dict[str, Any]) -> dict[str, DeviceArray]:
         """Start a run and return at once: outputs that other work on the GPU may already be queued after.
 
         inputs: numpy arrays, which are copied to the GPU, or arrays on this GPU (DeviceArray, DLPack,
@@ -129,12 +137,12 @@ class TensorRTSession(Session):
             self._buffers.clear()
             self._in_flight.clear()
 
-    def _readable(self, name: str, array) -> np.ndarray | DeviceArray:
+    def _readable(self, name: str, array: Any) -> np.ndarray | DeviceArray:
         if isinstance(array, np.ndarray):
             return np.ascontiguousarray(array)
         return view(array, self.stream, f"{self.specs.name}: {name}")
 
-    def _check_batch(self, arrays: dict) -> int:
+    def _check_batch(self, arrays: dict[str, Any]) -> int:
         batch = self.specs.check_inputs(arrays)
         if batch > self.max_batch:
             raise ContractError(
@@ -143,7 +151,7 @@ class TensorRTSession(Session):
             )
         return batch
 
-    def _feed(self, arrays: dict, batch: int) -> None:
+    def _feed(self, arrays: dict[str, Any], batch: int) -> None:
         for name, array in arrays.items():
             if isinstance(array, np.ndarray) or array.ptr % ALIGNMENT:
                 own = self._buffers[name].head(batch)
@@ -164,7 +172,7 @@ class TensorRTSession(Session):
                 raise EngineError(f"{self.specs.name}: the engine refuses the address of {name}")
             self._bound[name] = address
 
-    def _keep(self, arrays: dict, done) -> None:
+    def _keep(self, arrays: dict[str, Any], done: Any) -> None:
         """Hold the inputs until they are read, and let sessions that made them overwrite them only then."""
         self._in_flight = [(event, held) for event, held in self._in_flight if not event.is_done]
         self._in_flight.append((done, arrays))
@@ -173,27 +181,27 @@ class TensorRTSession(Session):
                 array.stream.wait(done)
 
 
-def _load(module: str):
+def _load(backend: str) -> ModuleType:
     try:
-        return importlib.import_module(module)
+        return importlib.import_module(backend)
     except (ImportError, OSError) as error:
         raise MissingDependencyError(
-            f'{module} cannot be imported ({error}): pip install "cstm[{EXTRAS[module]}]"'
+            f'{backend} cannot be imported ({error}): pip install "cstm[{EXTRAS[backend]}]"'
         ) from error
 
 
 @functools.cache
-def logger(trt):
+def logger(trt: Any) -> Any:
     """Keeps TensorRT's errors, for ours to say. TensorRT keeps the first logger it is given for the whole process."""
 
     class Errors(trt.ILogger):
         """The last lines that TensorRT called errors."""
 
-        def __init__(self):
+        def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.lines: deque[str] = deque(maxlen=MOST_LINES)
 
-        def log(self, severity, message: str) -> None:
+        def log(self, severity: Any, message: str) -> None:
             """Called by TensorRT, from any thread."""
             if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
                 self.lines.append(" ".join(message.split()))
@@ -201,7 +209,7 @@ def logger(trt):
     return Errors()
 
 
-def said(trt) -> str:
+def said(trt: Any) -> str:
     """TensorRT's last errors in one line, which are then forgotten."""
     lines = logger(trt).lines
     told = "; ".join(lines) or "it gave no reason"
@@ -218,26 +226,26 @@ def tensorrt_version(name: str) -> str | None:
         return None
 
 
-def check_version(name: str, module: str, version: str, built_with: dict) -> None:
-    """EngineError unless the engine was built with this version of `module`."""
-    built = built_with["tensorrt"]
+def check_version(name: str, backend: str, version: str | None, built_with: BuiltWith) -> None:
+    """EngineError unless the engine was built with this version of `backend`'s module."""
+    built = built_with.tensorrt
     if version != built:
         raise EngineError(
-            f"{name}: the engine was built with {module} {built}, but {version} is installed: "
-            f"rebuild it with `cstm build`, or install {module} {built}"
+            f"{name}: the engine was built with {backend} {built}, but {version} is installed: "
+            f"rebuild it with `cstm build`, or install {backend} {built}"
         )
 
 
-def _check_gpu(name: str, module: str, gpu: str, built_with: dict) -> None:
-    if module == "tensorrt" and built_with["gpu"] != gpu:
+def _check_gpu(name: str, backend: str, gpu: str, built_with: BuiltWith) -> None:
+    if backend == "tensorrt" and built_with.gpu != gpu:
         raise EngineError(
-            f"{name}: the engine was built on {built_with['gpu']}, but this GPU is {gpu}: rebuild it with `cstm build`"
+            f"{name}: the engine was built on {built_with.gpu}, but this GPU is {gpu}: rebuild it with `cstm build`"
         )
 
 
-def _check_engine(trt, engine, specs: Component, max_batch: int) -> None:
+def _check_engine(trt: Any, engine: Any, specs: Component, max_batch: int) -> None:
     """ContractError unless the engine's inputs and outputs are those of `specs`; EngineError unless batches fit."""
-    found = {trt.TensorIOMode.INPUT: {}, trt.TensorIOMode.OUTPUT: {}}
+    found: dict[Any, dict[str, Any]] = {trt.TensorIOMode.INPUT: {}, trt.TensorIOMode.OUTPUT: {}}
     for name in map(engine.get_tensor_name, range(engine.num_io_tensors)):
         shape = tuple(engine.get_tensor_shape(name))
         if shape and shape[0] == -1:
@@ -254,7 +262,7 @@ def _check_engine(trt, engine, specs: Component, max_batch: int) -> None:
 
 
 class TensorRTBackend(Backend):
-    """Engines of one TensorRT module. FP16 first: it is what the GPU is for."""
+    """Engines of one TensorRT. FP16 first: it is what the GPU is for."""
 
     def __init__(self, name: str):
         super().__init__(name)
@@ -271,9 +279,9 @@ class TensorRTBackend(Backend):
     def require(self, bundle: Bundle | None = None) -> None:
         """As Backend.require. Engines of another version are refused before a GPU is looked for."""
         super().require(bundle)
-        for precision in self.precisions(bundle) if bundle else ():
-            for name, entry in bundle.engines(self.name, precision).items():
-                check_version(name, self.name, self.version(), entry)
+        engines = [e for e in bundle.manifest.engines if e.backend == self.name] if bundle else []
+        for engine in engines:
+            check_version(engine.component, self.name, self.version(), engine.built_with)
         if cuda_device() is None:
             raise MissingDependencyError(f"{self.name}: {NO_GPU}")
 
@@ -283,12 +291,12 @@ class TensorRTBackend(Backend):
 
     def open_component(self, bundle: Bundle, component: str, precision: str) -> Session:
         """As Backend.open_component."""
-        entry = bundle.engines(self.name, precision)[component]
+        engine = bundle.engines(self.name, precision)[component]
         return TensorRTSession(
             contract(bundle.config)[component],
-            bundle.file(entry["file"]),
-            module=self.name,
-            built_with=entry,
+            bundle.file(engine.file),
+            backend=self.name,
+            built_with=engine.built_with,
             max_batch=bundle.max_batch,
         )
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,11 +14,14 @@ from cstm.runtime.backends import Backend
 from cstm.runtime.bundle import CHECKPOINT, Bundle
 from cstm.runtime.session import Session
 
+if TYPE_CHECKING:
+    from torch import nn
+
 
 class TorchSession(Session):
     """Runs a component's module in FP32, on the device of its weights."""
 
-    def __init__(self, specs: Component, module):
+    def __init__(self, specs: Component, module: nn.Module):
         super().__init__(specs)
         self.module = module
 
@@ -50,25 +55,27 @@ class TorchBackend(Backend):
 
     def open(self, bundle: Bundle, precision: str, components: Iterable[str] | None = None) -> dict[str, Session]:
         """As Backend.open; the checkpoint is read once."""
-        modules, specs = _modules(bundle.file(CHECKPOINT)), contract(bundle.config)
-        return {name: TorchSession(specs[name], modules[name]) for name in components or specs}
+        sessions = torch_sessions(bundle.file(CHECKPOINT))
+        return {name: sessions[name] for name in components or sessions}
 
     def open_component(self, bundle: Bundle, component: str, precision: str) -> Session:
         """As Backend.open_component."""
         return self.open(bundle, precision, [component])[component]
 
 
-def _modules(checkpoint):
+def torch_sessions(checkpoint: Path, device: str | None = None) -> dict[str, TorchSession]:
+    """The components of a checkpoint, in the contract's order. device: None for the GPU where there is one."""
     import torch
 
     from cstm.models.checkpoint import load_checkpoint
     from cstm.models.components import component_modules
 
     model = load_checkpoint(checkpoint)
-    if torch.cuda.is_available():
+    if device is None and torch.cuda.is_available():
         torch.backends.cudnn.allow_tf32 = False
-        model = model.cuda()
-    return component_modules(model)
+        device = "cuda"
+    modules = component_modules(model.to(device or "cpu"))
+    return {name: TorchSession(specs, modules[name]) for name, specs in contract(model.config).items()}
 
 
 def make(name: str) -> Backend:

@@ -144,10 +144,10 @@ def overflowing(small_checkpoint, tmp_path_factory):
 
 
 def test_a_network_that_overflows_is_right_in_fp16_and_the_manifest_says_why(overflowing):
-    kept = overflowing.manifest["kept_in_fp32"]
+    kept = overflowing.manifest.kept_in_fp32
     (head, *_) = [finding for finding in kept if finding["component"] == "decoder"]
     assert head["largest"] > 65504 and "FP16 ends at 65504" in head["reason"]
-    (accuracy,) = [row for row in overflowing.manifest["accuracy"] if row["precision"] == "fp16"]
+    (accuracy,) = [row for row in overflowing.manifest.accuracy if row["precision"] == "fp16"]
     assert accuracy["lowest"] > 0.95
 
 

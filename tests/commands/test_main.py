@@ -125,7 +125,7 @@ def edit(**changes):
 def older_engines(path):
     manifest = json.loads((path / "manifest.json").read_text())
     for entry in manifest["engines"]:
-        entry["tensorrt"] = "0.1"
+        entry["built_with"]["tensorrt"] = "0.1"
     (path / "manifest.json").write_text(json.dumps(manifest))
 
 

@@ -1,10 +1,12 @@
 """The build as a whole: complete, resumable, all or nothing."""
 
 import json
+import os
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cstm.calibration.plan import PrecisionPlan
@@ -12,16 +14,19 @@ from cstm.calibration.samples import CalibrationOptions
 from cstm.commands.main import main
 from cstm.data.vocabulary import Tokenizer, read_glove, wordpiece_tokenizer
 from cstm.errors import BundleError, CheckpointError, CSTMError, EngineError, ParityError, RequestError
-from cstm.export import builder, engines, publish
+from cstm.export import engines, make_models, publish
 from cstm.export.builder import BuildBundle, BuildOptions
 from cstm.export.sources import Source
+from cstm.export.steps import held
+from cstm.files import sha256
 from cstm.models.checkpoint import load_checkpoint, save_checkpoint
 from cstm.models.config import CSTMConfig
-from cstm.models.contract import contract
+from cstm.models.contract import MASK_LOGITS, contract
 from cstm.runtime.backends import backend
-from cstm.runtime.bundle import Bundle
+from cstm.runtime.bundle import GOLDEN, Bundle
 from cstm.runtime.chain import Chain
 from cstm.runtime.device_array import cuda_device
+from cstm.runtime.manifest import FileRecord, Manifest
 from cstm.runtime.tolerance import Difference
 
 
@@ -38,12 +43,12 @@ def test_the_bundle_is_complete(bundle_path):
     bundle = Bundle(bundle_path)
     assert bundle.precisions == ("fp32", "fp16")
     assert not bundle.trained
-    for name in bundle.manifest["files"]:
+    for name in bundle.manifest.files:
         assert bundle.file(name).is_file()
     on_disk = {str(p.relative_to(bundle_path)) for p in bundle_path.rglob("*") if p.is_file()}
-    assert on_disk == {*bundle.manifest["files"], "manifest.json"}
-    assert {row["precision"]: row["relative"] < 1e-2 for row in bundle.manifest["parity"]} == {"fp32": 1, "fp16": 1}
-    onnx_rows = [row for row in bundle.manifest["built"] if row["kind"] == "onnx"]
+    assert on_disk == {*bundle.manifest.files, "manifest.json"}
+    assert {row["precision"]: row["relative"] < 1e-2 for row in bundle.manifest.parity} == {"fp32": 1, "fp16": 1}
+    onnx_rows = [row for row in bundle.manifest.built if row["kind"] == "onnx"]
     assert len(onnx_rows) == 10 and all(row["macs"] > 0 and row["nodes"] > 0 for row in onnx_rows)
 
 
@@ -54,9 +59,10 @@ def test_engines_are_built_without_a_gpu(bundle_path):
         entries = bundle.engines("tensorrt_rtx", precision)
         assert set(entries) == set(contract(bundle.config))
         for entry in entries.values():
-            assert entry["tensorrt"] == pytest.importorskip("tensorrt_rtx").__version__ and entry["gpu"] is None
-            assert entry["attention"] == "native" or cuda_device()  # without a GPU, nothing is measured
-            assert bundle.file(entry["file"]).stat().st_size > 1000
+            tied_to = entry.built_with
+            assert (tied_to.tensorrt, tied_to.gpu) == (pytest.importorskip("tensorrt_rtx").__version__, None)
+            assert tied_to.attention == "native" or cuda_device()  # without a GPU, nothing is measured
+            assert bundle.file(entry.file).stat().st_size > 1000
 
 
 def test_a_second_build_runs_no_step(bundle_path, small_checkpoint, tmp_path):
@@ -78,7 +84,7 @@ def test_a_failed_check_changes_nothing_and_is_redone(bundle_path, small_checkpo
         raise ParityError("far off")
 
     with monkeypatch.context() as patched:
-        patched.setattr(builder, "verify_values", fail)
+        patched.setattr(make_models, "verify_values", fail)
         failing, _ = rebuild_in_place(small_checkpoint, output)
         with pytest.raises(ParityError):
             failing()
@@ -114,28 +120,69 @@ def test_what_a_user_put_into_a_bundle_is_not_lost(bundle_copy, small_checkpoint
 
 
 def test_a_publication_that_fails_restores_the_old_bundle(bundle_copy, tmp_path, monkeypatch):
+    work = Path(shutil.copytree(bundle_copy, tmp_path / "work"))
     before = sorted(str(p) for p in bundle_copy.rglob("*"))
     rename, calls = Path.rename, []
 
     def failing(self, target):
         calls.append(target)
-        if len(calls) == 2:
+        if self.name.startswith(".bundle.new-"):
             raise OSError("no space")
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", failing)
     with pytest.raises(OSError, match="no space"):
-        publish.publish(bundle_copy, [], {}, bundle_copy)
+        publish.publish(work, Manifest.read(work), bundle_copy)
     assert sorted(str(p) for p in bundle_copy.rglob("*")) == before
-    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bundle", "work"]
+
+
+def test_a_bundle_that_does_not_give_its_recorded_masks_is_not_published(bundle_copy, tmp_path):
+    """Nothing before it can see this: every file is what its manifest says."""
+    work = Path(shutil.copytree(bundle_copy, tmp_path / "work"))
+    with np.load(work / GOLDEN) as arrays:
+        wrong = dict(arrays)
+    wrong[MASK_LOGITS] = wrong[MASK_LOGITS] + 1
+    np.savez(work / GOLDEN, **wrong)
+    manifest = Manifest.read(work)
+    record = FileRecord(sha256(work / GOLDEN), (work / GOLDEN).stat().st_size)
+    with pytest.raises(ParityError, match="onnxruntime in fp32 does not give the recorded masks"):
+        publish.publish(work, replace(manifest, files={**manifest.files, GOLDEN: record}), tmp_path / "new")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bundle", "work"]
+
+
+def test_a_file_that_changed_after_its_step_is_not_published(bundle_copy, tmp_path):
+    manifest = Manifest.read(bundle_copy)
+    data = (bundle_copy / "tokenizer.json").read_bytes()
+    (bundle_copy / "tokenizer.json").write_bytes(data[:-1] + b" ")
+    with pytest.raises(BundleError, match=r"tokenizer\.json: altered"):
+        publish.publish(bundle_copy, manifest, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_build_that_fails_at_once_leaves_nothing(tmp_path):
+    (tmp_path / "bad.safetensors").write_bytes(b"no weights")
+    with pytest.raises(CheckpointError):
+        BuildBundle(BuildOptions(Source(tmp_path / "bad.safetensors"), tmp_path / "out", backend="none"))()
+    assert [p.name for p in tmp_path.iterdir()] == ["bad.safetensors"]
+
+
+def test_two_builds_of_one_bundle_do_not_meet(small_checkpoint, tmp_path):
+    build = BuildBundle(BuildOptions(Source(small_checkpoint), tmp_path / "out", backend="none"))
+    with (
+        held(tmp_path / ".out.work"),
+        pytest.raises(BundleError, match=f"process {os.getpid()}, since .* builds there"),
+    ):
+        build()
+    assert build.steps.ran == []
 
 
 def test_one_precision_and_no_engines(bundle_path, small_checkpoint, tmp_path):
     again, output = rebuild(bundle_path, small_checkpoint, tmp_path, precisions=("fp16",), backend="none")
     again()
     bundle = Bundle(output)
-    assert bundle.precisions == ("fp16",) and bundle.manifest["engines"] == []
-    assert not any(name.startswith("onnx/fp32") for name in bundle.manifest["files"])
+    assert bundle.precisions == ("fp16",) and bundle.manifest.engines == ()
+    assert not any(name.startswith("onnx/fp32") for name in bundle.manifest.files)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +243,7 @@ def test_an_engine_that_cannot_be_built_says_so(bundle_path, tmp_path):
     broken = tmp_path / "decoder.onnx"
     broken.write_bytes(b"no model")
     build = engines.BuildEngine(broken, component, engines.EngineOptions("tensorrt_rtx"), tmp_path / "cache")
-    with pytest.raises(EngineError, match="decoder: tensorrt_rtx could not build"):
+    with pytest.raises(EngineError, match=r"decoder: tensorrt_rtx could not build .*parse"):
         build(tmp_path / "decoder.engine")
     assert not list(tmp_path.glob("*.engine"))
 
@@ -223,19 +270,19 @@ def int8_build(bundle_path, small_checkpoint, tmp_path_factory):
     return folder, build, output
 
 
-def test_int8_comes_with_its_plan_its_calibration_and_what_it_costs(int8_build):
-    _, build, output = int8_build
+def test_int8_comes_with_its_plan_its_calibration_and_what_it_costs(int8_build, fp32_models):
+    *_, output = int8_build
     bundle = Bundle(output)
     manifest = bundle.manifest
     assert bundle.precisions == ("fp32", "int8")
-    assert manifest["plan"] == PrecisionPlan.everything(build.fp32_models).to_dict()
-    assert manifest["calibration"] == asdict(INT8["calibration"])
-    fp32, int8 = manifest["accuracy"]
+    assert manifest.plan == PrecisionPlan.everything(fp32_models).to_dict()
+    assert manifest.calibration == asdict(INT8["calibration"])
+    fp32, int8 = manifest.accuracy
     assert (fp32["precision"], fp32["drop"], fp32["agreement"]) == ("fp32", 0, 1)
     assert int8["precision"] == "int8" and 0 < int8["agreement"] <= 1 and int8["samples"] == fp32["samples"] == 8
-    quantised = {r["component"]: r["quantised"] for r in manifest["built"] if r["precision"] == "int8"}
-    assert {name for name, count in quantised.items() if count} == set(manifest["plan"]["int8"])
-    assert not any("int8_tensorrt" in name for name in manifest["files"])
+    quantised = {r["component"]: r["quantised"] for r in manifest.built if r["precision"] == "int8"}
+    assert {name for name, count in quantised.items() if count} == set(manifest.plan["int8"])
+    assert not any("int8_tensorrt" in name for name in manifest.files)
 
 
 def test_int8_runs_the_recorded_inference(int8_build):
@@ -272,7 +319,7 @@ def test_a_plan_chooses_the_blocks(int8_build, small_checkpoint):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         manifest = Bundle(BuildBundle(options)()).manifest
-    quantised = {r["component"]: r["quantised"] for r in manifest["built"] if r["precision"] == "int8"}
+    quantised = {r["component"]: r["quantised"] for r in manifest.built if r["precision"] == "int8"}
     assert quantised == dict.fromkeys(quantised, 0) | {"decoder": 1, "spatial_encoder": 6}
     before, after = (output / "onnx/fp32/temporal_encoder.onnx", folder / "planned/onnx/int8/temporal_encoder.onnx")
     assert after.read_bytes() == before.read_bytes()

@@ -3,7 +3,24 @@
 import sys
 from types import ModuleType
 
+import pytest
+
 from cstm.export import engines
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        (
+            "[I] on\n[E] node 3: no Frob\n[!] Could not parse\nTraceback\n  line 1\nOops: could not",
+            "node 3: no Frob | Could not parse",
+        ),
+        ("Traceback\n  line 1\nImportError: no such library", "Traceback |   line 1 | ImportError: no such library"),
+        ("", "it ended without a word"),
+    ],
+)
+def test_the_words_of_a_failed_build_are_tensorrts_own(output, said):
+    assert engines._errors(output) == said
 
 
 def test_networks_are_strongly_typed_and_profiles_reach_the_largest_batch(tmp_path, monkeypatch):
@@ -30,7 +47,7 @@ def test_networks_are_strongly_typed_and_profiles_reach_the_largest_batch(tmp_pa
     polygraphy.NetworkFromOnnxPath, polygraphy.Profile = network, Profile
     monkeypatch.setitem(sys.modules, "polygraphy.backend.trt", polygraphy)
     request = {
-        "module": "tensorrt_rtx",
+        "backend": "tensorrt_rtx",
         "plugins": False,
         "onnx": "a.onnx",
         "engine": str(tmp_path / "a.engine"),

@@ -1,6 +1,9 @@
+import json
+
 import pytest
 
-from cstm.export.steps import Steps
+from cstm.errors import BundleError
+from cstm.export.steps import Steps, held
 from cstm.fingerprint import code_fingerprint
 
 
@@ -44,3 +47,28 @@ def test_a_failed_step_is_not_recorded(tmp_path):
 
 def test_the_code_is_part_of_the_inputs():
     assert code_fingerprint("export") != code_fingerprint("models")
+
+
+@pytest.mark.parametrize("record", ["", "{", "[]", '{"a": 1}', '{"a": {"key": "1"}}', "[" * 100000])
+def test_a_record_that_cannot_be_read_is_of_nothing(tmp_path, record):
+    (tmp_path / "steps.json").write_text(record)
+    steps = Steps(tmp_path)
+    steps.run("a", {}, [], dict)
+    assert steps.ran == ["a"]
+    assert Steps(tmp_path).run("a", {}, [], dict) and json.loads((tmp_path / "steps.json").read_text()).keys() == {"a"}
+
+
+def test_other_code_runs_a_step_again(tmp_path):
+    for code, ran in (("a", ["step"]), ("a", []), ("b", ["step"])):
+        steps = Steps(tmp_path, code=code)
+        steps.run("step", {}, [], dict)
+        assert steps.ran == ran
+
+
+def test_a_folder_is_held_by_one_and_goes_where_nothing_was_done(tmp_path):
+    with held(tmp_path / "work"), pytest.raises(BundleError, match="builds there"), held(tmp_path / "work"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+    with held(tmp_path / "work"):
+        Steps(tmp_path / "work").run("a", {}, [], dict)
+    assert sorted(path.name for path in (tmp_path / "work").iterdir()) == ["lock", "steps.json"]

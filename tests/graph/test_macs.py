@@ -36,7 +36,7 @@ def test_what_is_deployed_is_the_paper_without_what_is_left_out(bundle_path):
     bundle = Bundle(bundle_path)
     deployed = sum(
         row["macs"]
-        for row in bundle.manifest["built"]
+        for row in bundle.manifest.built
         if row["precision"] == "fp32" and row["kind"] == "onnx" and row["component"] != TEXT_ENCODER
     )
     macs = reference_macs(bundle.config)

@@ -10,7 +10,7 @@ import torch
 
 from cstm.export.attention import BuildAttention
 from cstm.export.choices import NATIVE, PLUGIN
-from cstm.export.engines import engine_module, origin
+from cstm.export.engines import built_with, engine_backend
 from cstm.kernels import plain
 from cstm.models.components import component_modules
 from cstm.models.contract import contract
@@ -34,7 +34,7 @@ def bundle(bundle_path):
 
 @pytest.fixture(scope="module")
 def module():
-    found = engine_module("auto")
+    found = engine_backend("auto")
     if found is None:
         pytest.skip("no TensorRT here")
     return found
@@ -63,8 +63,8 @@ def open_engine(bundle, module, tmp_path_factory):
         if not path.exists():
             build = BuildAttention(component, module, MAX_BATCH, form, folder / "cache", dict)
             assert build(bundle.file(onnx_file(name, precision)), path) == {"attention": form}
-        built_with = origin(module) | {"attention": form}
-        sessions.append(TensorRTSession(component, path, module=module, built_with=built_with, max_batch=MAX_BATCH))
+        tied_to = built_with(module, form)
+        sessions.append(TensorRTSession(component, path, backend=module, built_with=tied_to, max_batch=MAX_BATCH))
         return sessions[-1]
 
     yield open_engine

@@ -19,11 +19,12 @@ from typing import ClassVar
 import numpy as np
 
 from cstm.models.contract import Component, TensorSpec
+from cstm.runtime.manifest import BuiltWith
 
 X, FRAME, Y = TensorSpec("x", (3, 4)), TensorSpec("frame", (3, 4), "uint8"), TensorSpec("y", (3, 4))
 TOY = Component("toy", (X, FRAME), (Y,))  # y = x + frame
 MAX_BATCH = 4
-BUILT_WITH = {"tensorrt": "11.4.0", "gpu": "Fake GPU"}
+BUILT_WITH = BuiltWith("11.4.0", "Fake GPU")
 POISON = 0xFF  # as float32 not a number
 
 

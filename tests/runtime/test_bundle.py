@@ -37,7 +37,7 @@ def test_fields_that_are_missing_or_wrong(bundle_copy):
             Bundle(bundle_copy)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"schema": 1}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"schema": 2}'])
 def test_no_manifest(bundle_copy, content):
     (bundle_copy / "manifest.json").write_text(content)
     with pytest.raises(BundleError, match="rebuild"):
@@ -46,7 +46,7 @@ def test_no_manifest(bundle_copy, content):
 
 def test_another_schema(bundle_copy):
     edit(bundle_copy, schema=99)
-    with pytest.raises(BundleError, match="schema 99, this version reads 1"):
+    with pytest.raises(BundleError, match="schema 99, this version reads 2"):
         Bundle(bundle_copy)
 
 
@@ -79,3 +79,12 @@ def test_an_altered_byte(bundle_copy):
         bundle.file(name)
     with pytest.raises(BundleError, match="holds no other"):
         bundle.file("other")
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "onnx/../../secret"])
+def test_names_that_lead_out_of_the_bundle(bundle_copy, name):
+    whole = json.loads((bundle_copy / "manifest.json").read_text())
+    record = next(iter(whole["files"].values()))
+    edit(bundle_copy, files=whole["files"] | {name: record})
+    with pytest.raises(BundleError, match="lies outside"):
+        Bundle(bundle_copy)

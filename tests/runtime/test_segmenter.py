@@ -263,7 +263,7 @@ def test_openvino_does_not_pass_bf16_off_as_fp32(bundle_path):
 
 def test_engines_of_another_tensorrt_are_refused_without_a_gpu(bundle_copy):
     pytest.importorskip("tensorrt_rtx")
-    damage(bundle_copy, lambda m: [entry.update(tensorrt="0.1") for entry in m["engines"]])
+    damage(bundle_copy, lambda m: [entry["built_with"].update(tensorrt="0.1") for entry in m["engines"]])
     with pytest.raises(EngineError, match=r"built with tensorrt_rtx 0\.1"):
         Segmenter(bundle_copy, "tensorrt_rtx")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -53,9 +54,9 @@ def open_session(request, monkeypatch, engine):
     monkeypatch.setattr(FakeDevice, "allocated", 0)
 
     def open_session(data=b"toy", built_with=BUILT_WITH, **options):
-        return TensorRTSession(TOY, data, module=request.param, built_with=built_with, max_batch=MAX_BATCH, **options)
+        return TensorRTSession(TOY, data, backend=request.param, built_with=built_with, max_batch=MAX_BATCH, **options)
 
-    open_session.module = request.param
+    open_session.backend = request.param
     return open_session
 
 
@@ -176,12 +177,12 @@ def test_engines_of_another_component_are_refused(open_session, engine, tensors,
 
 def test_engines_of_another_origin_are_refused(open_session):
     with pytest.raises(EngineError, match=r"built with \w+ 10\.13\.0, but 11\.4\.0 is installed: .*cstm build"):
-        open_session(built_with=BUILT_WITH | {"tensorrt": "10.13.0"})
-    if open_session.module == "tensorrt":
+        open_session(built_with=replace(BUILT_WITH, tensorrt="10.13.0"))
+    if open_session.backend == "tensorrt":
         with pytest.raises(EngineError, match="built on Other GPU, but this GPU is Fake GPU"):
-            open_session(built_with=BUILT_WITH | {"gpu": "Other GPU"})
+            open_session(built_with=replace(BUILT_WITH, gpu="Other GPU"))
     else:
-        open_session(built_with=BUILT_WITH | {"gpu": None})
+        open_session(built_with=replace(BUILT_WITH, gpu=None))
 
 
 def test_engines_that_do_not_load_are_refused(open_session, engine):
@@ -249,8 +250,8 @@ def test_what_is_missing_is_named(open_session, monkeypatch):
     assert cuda_device() is None
     with pytest.raises(MissingDependencyError, match="onnxruntime or openvino"):
         open_session()
-    monkeypatch.setitem(sys.modules, open_session.module, None)
-    extra = {"tensorrt": "gpu", "tensorrt_rtx": "rtx"}[open_session.module]
+    monkeypatch.setitem(sys.modules, open_session.backend, None)
+    extra = {"tensorrt": "gpu", "tensorrt_rtx": "rtx"}[open_session.backend]
     with pytest.raises(MissingDependencyError, match=rf"cstm\[{extra}\]"):
         open_session()
 

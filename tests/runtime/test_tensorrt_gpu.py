@@ -11,6 +11,7 @@ from cstm.errors import ContractError
 from cstm.models.contract import Component, TensorSpec
 from cstm.runtime.backends.tensorrt import TensorRTSession
 from cstm.runtime.device_array import DeviceArray, cuda_device, open_device
+from cstm.runtime.manifest import BuiltWith
 
 pytestmark = pytest.mark.gpu
 
@@ -65,7 +66,7 @@ def engine():
     if cuda_device() is None:
         pytest.skip("no NVIDIA GPU with a driver and cuda-core here")
     trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed")
-    return build(trt), {"tensorrt": trt.__version__, "gpu": None}
+    return build(trt), BuiltWith(trt.__version__, None)
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def open_session(engine):
 
     def open_session(**options):
         session = TensorRTSession(
-            TOY, data, module="tensorrt_rtx", built_with=built_with, max_batch=MAX_BATCH, **options
+            TOY, data, backend="tensorrt_rtx", built_with=built_with, max_batch=MAX_BATCH, **options
         )
         sessions.append(session)
         return session

@@ -63,3 +63,9 @@ def test_words_as_the_released_code_has_them(tmp_path):
     read = reader("The dog, left.").inputs["word_vectors"]
     assert read.shape == (1, 20, 300) and read.dtype == np.float32
     assert read[0, :6, 0].tolist() == [3, 1, 0, 2, 0, 0]
+
+
+def test_a_gru_network_without_word_vectors(tmp_path):
+    wordlevel_tokenizer(words()).save(str(tmp_path / "t.json"))
+    with pytest.raises(QueryError, match="reads word vectors"):
+        SentenceReader(CSTMConfig.from_preset("released"), tmp_path / "t.json")

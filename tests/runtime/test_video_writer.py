@@ -21,9 +21,9 @@ def image(shade):
 def declared(path):
     """The lengths in seconds that the file's headers tell, of the whole and of its track."""
     data = path.read_bytes()
-    for name in (b"mvhd", b"mdhd"):
-        scale, length = struct.unpack_from(">II", data, data.index(name) + 16)
-        yield length / scale
+    (scale,) = struct.unpack_from(">I", data, data.index(b"mvhd") + 16)
+    for name, offset in ((b"mvhd", 20), (b"tkhd", 24)):
+        yield struct.unpack_from(">I", data, data.index(name) + offset)[0] / scale
 
 
 def shown(path):
