@@ -20,7 +20,6 @@ from cstm.runtime.chain import Chain
 from cstm.runtime.timing import medians
 
 WARM_UP = 3
-BACKENDS = ("onnxruntime", "openvino")
 
 
 def naive_component(bundle: Bundle) -> Component:

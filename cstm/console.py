@@ -45,7 +45,7 @@ def run_command(command: Callable[[], int], signals: bool = False) -> int:
     the code is then 128 and the signal's number.
     """
     try:
-        with _ends_on_signals() if signals else nullcontext():
+        with ends_on_signals() if signals else nullcontext():
             return command()
     except BrokenPipeError:  # whoever read our output has seen enough
         with suppress(OSError):
@@ -67,7 +67,9 @@ def run_command(command: Callable[[], int], signals: bool = False) -> int:
 
 
 @contextmanager
-def _ends_on_signals() -> Iterator[None]:
+def ends_on_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP, where nobody else handles them, raise Ended in the block."""
+
     def end(number: int, _frame: object) -> None:
         raise Ended(number)
 

@@ -76,8 +76,13 @@ class A2DSentences:
         """
         if reference.video not in self._videos:
             raise DatasetError(f"{self.root}: holds no video {reference.video} in its {self.split} split")
-        mask = _read_mask(self._annotations / reference.video / f"{reference.frame + 1:05d}.h5", reference.instance)
-        return Sample(reference, self._clips(self._videos[reference.video], reference.frame), mask)
+        video, file = (
+            self._videos[reference.video],
+            self._annotations / reference.video / f"{reference.frame + 1:05d}.h5",
+        )
+        mask = _read_mask(file, reference.instance)
+        self._clips.check_mask(video, mask, file)
+        return Sample(reference, self._clips(video, reference.frame), mask)
 
     def _find_references(self) -> list[Reference]:
         sentences = _read_sentences(self.root)

@@ -78,6 +78,7 @@ class JHMDBSentences:
         if frame >= masks.shape[2]:
             raise DatasetError(f"{self._mask_file(video)}: frame {frame + 1} has no mask; load one of the references")
         mask = np.ascontiguousarray(masks[..., frame] != 0)
+        self._clips.check_mask(self._frame_folder(video), mask, self._mask_file(video))
         return Sample(reference, self._clips(self._frame_folder(video), frame), mask)
 
     def _find_videos(self) -> list[tuple[str, str]]:

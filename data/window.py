@@ -15,6 +15,7 @@ from cstm.runtime.video import IMAGES, open_video
 
 CENTRED, AUTHORS = "centred", "authors"
 MEMORY = 256 * 2**20  # bytes of decoded video to keep: about six clips of A2D at 320 pixels
+SAME_SHAPE = 0.02  # how far, as a share, sides may differ: codecs want even ones
 
 
 def window_indices(target: int, count: int | None, frames: int, stride: int, window: str = CENTRED) -> list[int]:
@@ -52,7 +53,7 @@ class Clips:
 
         VideoError when the video breaks off before the clip's end; DatasetError when it ends before the clip's start.
         """
-        pixels, loss = self._decoded(path)
+        pixels, loss, _ = self._decoded(path)
         count = len(pixels)
         wished = self._indices(target, None)
         if loss and wished[-1] >= count:
@@ -61,6 +62,13 @@ class Clips:
             raise DatasetError(f"{path}: ends after frame {count}, but frame {target + 1} is annotated; copy it again")
         chosen = pixels[self._indices(min(target, count - 1), count)]
         return np.ascontiguousarray(chosen.transpose(3, 0, 1, 2))
+
+    def check_mask(self, path: Path, mask: np.ndarray, source: Path) -> None:
+        """DatasetError unless `mask` [H,W], of the file `source`, has the video's shape, but for a rounded side."""
+        height, width = self._decoded(path).size
+        if abs(mask.shape[0] * width - mask.shape[1] * height) > SAME_SHAPE * mask.shape[0] * width:
+            found, wanted = f"{mask.shape[1]}x{mask.shape[0]}", f"{width}x{height}"
+            raise DatasetError(f"{source}: its masks are {found}, {path} is {wanted}; copy both from one release")
 
     def _indices(self, target: int, count: int | None) -> list[int]:
         return window_indices(target, count, self.frames, self.stride, self.window)
@@ -76,6 +84,7 @@ class Clips:
 class _Decoded(NamedTuple):
     pixels: np.ndarray  # uint8 [N,R,R,3]
     loss: str | None  # why the video broke off after them
+    size: tuple[int, int]  # the video's own, (H, W)
 
 
 def _decode(path: Path, size: int) -> _Decoded:
@@ -92,7 +101,7 @@ def _decode(path: Path, size: int) -> _Decoded:
         raise DatasetError(f"{video.notes[0]}; its frames can no longer be told by number, copy it again")
     if path.is_dir() and not loss:
         _check_numbers(path, len(images))
-    return _Decoded(np.stack(images), loss)
+    return _Decoded(np.stack(images), loss, video.size)
 
 
 def _check_numbers(folder: Path, count: int) -> None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from types import FrameType
-from typing import NoReturn
 
 import torch
 from torch import distributed
 
-from cstm.console import run_command
+from cstm.console import ends_on_signals, run_command
 from cstm.errors import RequestError
 
 PATIENCE = timedelta(minutes=30)
@@ -64,22 +61,16 @@ def in_processes(count: int, work: Callable[[Place], int]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         arguments = count, f"file://{folder}/meeting", work
         running = multiprocessing.spawn(_work, arguments, nprocs=count, join=False)
-        before = signal.signal(signal.SIGTERM, _leave)
         try:
-            while not running.join():
-                pass
+            with ends_on_signals():
+                while not running.join():
+                    pass
         except multiprocessing.ProcessExitedException as error:
             return error.exit_code
         finally:
-            signal.signal(signal.SIGTERM, before)
             for process in running.processes:
                 process.terminate()
     return 0
-
-
-def _leave(number: int, _frame: FrameType | None) -> NoReturn:
-    """On a request to end: by way of every `finally`, so that no process stays behind."""
-    sys.exit(128 + number)
 
 
 def _work(number: int, count: int, meeting: str, work: Callable[[Place], int]) -> None:

@@ -230,6 +230,11 @@ def test_annotations_that_contradict_themselves(tree):
         dataset.load(dataset.references[-1])
     with h5py.File(file, "r+") as annotation:
         del annotation["reMask"]
+        annotation["reMask"] = MAN  # not transposed
+    with pytest.raises(DatasetError, match=r"00010\.h5: its masks are 48x80, .*cc\.mp4 is 80x48"):
+        dataset.load(dataset.references[-1])
+    with h5py.File(file, "r+") as annotation:
+        del annotation["reMask"]
     with pytest.raises(DatasetError, match="00010"):
         dataset.load(dataset.references[-1])
     with h5py.File(file, "r+") as annotation:

@@ -83,6 +83,9 @@ def test_a_single_mask_comes_without_its_axis(tree):
     (reference,) = [r for r in dataset.references if r.video == "golf_1"]
     assert reference.frame == 0
     np.testing.assert_array_equal(dataset.load(reference).mask, mask_of(0) > 0)
+    write_masks(tree, "golf_1", mask_of(0).T)
+    with pytest.raises(DatasetError, match=r"puppet_mask\.mat: its masks are .*, .*golf_1 is"):
+        dataset.load(reference)
 
 
 def test_splits_are_read_from_their_files(tree):

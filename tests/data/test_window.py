@@ -126,3 +126,19 @@ def test_a_video_is_decoded_once_while_memory_lasts(tmp_path, monkeypatch):
     monkeypatch.setattr(window, "MEMORY", 0)
     clips(a, 5), clips(a, 6), clips(b, 5), clips(a, 5)
     assert decoded[4:] == ["a", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "fits"), [((24, 32), True), ((32, 24), False), ((24, 40), False), ((320, 426), True)]
+)
+def test_masks_of_another_shape_than_the_video_are_refused(tmp_path, shape, fits):
+    folder = tmp_path / "v"
+    folder.mkdir()
+    for number in (1, 2):
+        Image.new("RGB", (32, 24)).save(folder / f"{number:05d}.png")
+    clips, mask = Clips(16), np.zeros(shape, bool)
+    if fits:
+        clips.check_mask(folder, mask, tmp_path / "m.h5")
+    else:
+        with pytest.raises(DatasetError, match=r"m\.h5: its masks are .*, .*v is 32x24"):
+            clips.check_mask(folder, mask, tmp_path / "m.h5")

@@ -183,6 +183,7 @@ def test_two_processes_train_one_network(tmp_path):
 
 MEAN = """
 import sys, torch
+from cstm.console import run_command
 from cstm.training.parallel import in_processes
 
 def work(place):
@@ -195,7 +196,7 @@ def work(place):
     return 0
 
 if __name__ == "__main__":
-    sys.exit(in_processes(2, work))
+    sys.exit(run_command(lambda: in_processes(2, work), signals=True))
 """
 
 
@@ -207,6 +208,7 @@ def test_gradients_and_losses_are_averaged_over_processes(tmp_path):
 
 SLEEP = """
 import os, pathlib, sys, time
+from cstm.console import run_command
 from cstm.training.parallel import in_processes
 
 def work(place):
@@ -214,7 +216,7 @@ def work(place):
     time.sleep(120)
 
 if __name__ == "__main__":
-    sys.exit(in_processes(2, work))
+    sys.exit(run_command(lambda: in_processes(2, work), signals=True))
 """
 
 
