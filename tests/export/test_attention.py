@@ -1,10 +1,7 @@
-"""CMAM and LGFS as plugins: the same answers, engines built without a GPU, and a choice that is measured."""
+"""CMAM and LGFS in engines: built as plugins without a GPU, and a choice that is measured."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from typing import ClassVar
 
 import numpy as np
@@ -15,9 +12,9 @@ from cstm.errors import EngineError, MissingDependencyError
 from cstm.export import attention
 from cstm.export.attention import BuildAttention
 from cstm.export.choices import AUTO, NATIVE, PLUGIN
-from cstm.kernels.call import KernelCall
 from cstm.models.contract import contract
 from cstm.runtime.bundle import Bundle, onnx_file
+from cstm.runtime.manifest import BuiltWith
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +51,8 @@ class FakeSession:
     answers: ClassVar[dict] = {}
 
     def __init__(self, component, file, *, built_with, **_):
-        assert file.read_text() == f"plugins {built_with['attention'] == PLUGIN}"
-        self.answer = self.answers[built_with["attention"]]
+        assert file.read_text() == f"plugins {built_with.attention == PLUGIN}"
+        self.answer = self.answers[built_with.attention]
 
     def run(self, inputs):
         return {"fused_1": self.answer}
@@ -130,7 +127,7 @@ def fake_builds(monkeypatch) -> list[bool]:
         return write
 
     monkeypatch.setattr(attention, "BuildEngine", build)
-    monkeypatch.setattr(attention, "origin", lambda module: {})
+    monkeypatch.setattr(attention, "built_with", lambda backend, form: BuiltWith("1", None, form))
     return built
 
 
@@ -152,21 +149,3 @@ def test_plugins_that_cannot_be_made_are_refused_at_once(tmp_path, monkeypatch, 
         attention.check_request(PLUGIN, "tensorrt_rtx")
     attention.check_request(AUTO, None)
     assert not list(tmp_path.iterdir())
-
-
-def test_nothing_in_runtime_loads_triton():
-    code = (
-        "import sys, pkgutil, importlib, cstm.runtime as r\n"
-        "for m in pkgutil.walk_packages(r.__path__, 'cstm.runtime.'): importlib.import_module(m.name)\n"
-        "import cstm.kernels.plugin_v3, cstm.kernels.openvino_nodes\n"
-        "print([m for m in sys.modules if m.split('.')[0] in ('triton', 'torch')])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd="/")
-    assert done.stdout.strip() == "[]", done.stderr
-
-
-def test_a_call_survives_its_two_strings():
-    call = KernelCall("ptx\n", "score", 480, 2, 128, 256, (1, 2), (64, 24), "float32")
-    fields = call.fields()
-    assert KernelCall.from_fields(**fields) == call
-    assert json.loads(fields["call"])["blocks"] == 480
