@@ -40,6 +40,7 @@ lint: install
 
 types: tree
 	$(BIN)/mypy
+	$(BIN)/mypy tests/typed_user.py
 
 contracts: tree
 	cd build/tree && ../../$(BIN)/lint-imports ../../pyproject.toml --no-cache

@@ -52,7 +52,8 @@ CPU = ["onnxruntime>=1.20", "openvino>=2025.0"]
 CUDA = ["cuda-core>=1.0,<2", "cuda-python>=13,<14"]
 RTX = ["tensorrt-rtx-cu13==1.7.1.116", *CUDA]
 KERNELS = ["triton>=3.7,<4"]
-GPU = ["tensorrt>=10.13", "onnxruntime-gpu>=1.20", *CUDA, *KERNELS]
+# Its extras bring the CUDA libraries and cuDNN (and cuBLAS with it) that PyTorch would bring, for its own CUDA.
+GPU = ["tensorrt>=10.13", "onnxruntime-gpu[cuda,cudnn]>=1.21", *CUDA, *KERNELS]
 TORCH = ["torch>=2.10", "safetensors>=0.5", "transformers>=5,<6"]
 EXPORT = [
     *TORCH,
@@ -99,6 +100,15 @@ setup(
         "cstm.data": ["demo/*", "words.txt", "art/*.md", "art/*/*"],
     },
     install_requires=RUNTIME,
-    extras_require={"cpu": CPU, "rtx": RTX, "gpu": GPU, "export": EXPORT, "train": TRAIN, "test": TEST, "docs": DOCS},
+    extras_require={
+        "cpu": CPU,
+        "rtx": RTX,
+        "gpu": GPU,
+        "kernels": KERNELS,
+        "export": EXPORT,
+        "train": TRAIN,
+        "test": TEST,
+        "docs": DOCS,
+    },
     entry_points={"console_scripts": ["cstm = cstm.commands.main:main"]},
 )

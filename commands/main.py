@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import warnings
 from importlib import import_module, metadata
+from typing import NoReturn
 
 from cstm.console import run_command
 
@@ -36,6 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     def run() -> int:
         parsed = _parser(arguments[:1]).parse_args(arguments)
+        if parsed.verbose:
+            _tell_all()
         return parsed.run(parsed)
 
     return run_command(run, signals=True)
@@ -46,9 +50,27 @@ def script(name: str) -> int:
     return main([name, *sys.argv[1:]])
 
 
+class Parser(argparse.ArgumentParser):
+    """An argument parser that knows why a sentence may be missing."""
+
+    def error(self, message: str) -> NoReturn:
+        """As of ArgumentParser."""
+        if "unrecognized arguments: -" in message or message.endswith("SENTENCE"):
+            message += " (a word that begins with a dash is taken for an option: put -- before the first of them)"
+        super().error(message)
+
+
+def _tell_all() -> None:
+    """What our modules log goes to standard error."""
+    logger, handler = logging.getLogger("cstm"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+
+
 def _parser(called: list[str]) -> argparse.ArgumentParser:
     """The command line, with the arguments of the command in `called`."""
-    parser = argparse.ArgumentParser(prog="cstm", description="Language-queried video segmentation.")
+    parser = Parser(prog="cstm", description="Language-queried video segmentation.")
     parser.add_argument("--version", action="version", version=f"cstm {metadata.version('cstm')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, purpose in COMMANDS.items():
@@ -56,6 +78,7 @@ def _parser(called: list[str]) -> argparse.ArgumentParser:
         if [name] == called:
             brought = import_module(f"cstm.commands.{name}")
             brought.add_arguments(command)
+            command.add_argument("-v", "--verbose", action="store_true", help="tell what is chosen on the way, and why")
             command.set_defaults(run=brought.run)
     return parser
 

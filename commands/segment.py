@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from cstm.commands.bundle_arguments import add_bundle_argument
 from cstm.commands.types import positive
 from cstm.console import fail
 from cstm.errors import RequestError
-from cstm.files import check_place
+from cstm.files import check_place, is_special
 from cstm.progress import progress
 
 
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.masks,
             lambda index: bar.to(index + 1),
         )
-    print(f"{written.frames} frames on {segmenter.backend.name} in {segmenter.precision}")
-    for path in filter(None, (overlay, arguments.masks)):
-        print(path)
+    places = list(filter(None, (overlay, arguments.masks)))
+    told = sys.stderr if any(map(is_special, places)) else sys.stdout  # the file may be standard output itself
+    print(f"{written.frames} frames on {segmenter.backend.name} in {segmenter.precision}", *places, sep="\n", file=told)
     return fail(written.broken) if written.broken else 0

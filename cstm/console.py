@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from io import TextIOWrapper
 
 from rich.console import Console
 
@@ -24,10 +25,18 @@ EXTRAS = {
 } | dict.fromkeys(("h5py", "scipy", "cv2", "tensorboard", "matplotlib", "pycocotools"), "train")
 
 
+class PipedConsole(Console):
+    """One whose broken pipe is seen by `run_command`; Rich would exit with 1, which says that a check failed."""
+
+    def on_broken_pipe(self) -> None:
+        """As of Console."""
+        raise BrokenPipeError
+
+
 def make_console(stderr: bool = False) -> Console:
     """A console as wide as the terminal, or, where the output goes to a file, wide enough for our tables."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else WIDTH_OF_FILES)
+    return PipedConsole(stderr=stderr, width=None if stream.isatty() else WIDTH_OF_FILES)
 
 
 class Ended(BaseException):
@@ -44,9 +53,15 @@ def run_command(command: Callable[[], int], signals: bool = False) -> int:
     signals: SIGTERM and SIGHUP end it as SIGINT does, by way of every `finally`, so that nothing half-written stays;
     the code is then 128 and the signal's number.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")  # names of files and words need not be what it can show
     try:
         with ends_on_signals() if signals else nullcontext():
-            return command()
+            try:
+                return command()
+            finally:
+                sys.stdout.flush()  # here, where it can still be said that nobody reads
     except BrokenPipeError:  # whoever read our output has seen enough
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -88,7 +103,6 @@ def ends_on_signals() -> Iterator[None]:
 def fail(message: object) -> int:
     """Print one line on standard error; 2."""
     line = f"error: {' '.join(str(message).split())}"
-    # Names of files and words need not be what the terminal can show.
     encoding = sys.stderr.encoding or "utf-8"
     print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
     return 2

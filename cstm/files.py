@@ -23,7 +23,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     end. CSTMError when `path` is a folder, when nothing can be written there, or when the disk is full.
     """
     path = check_place(path)
-    special = path.exists() and not path.is_file()
+    special = is_special(path)
     try:
         folder = None if special else path.parent
         if folder:
@@ -52,10 +52,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def check_place(path: str | Path) -> Path:
     """Where writing to `path` will write: a link's target, else `path`. CSTMError when that is a folder."""
     path = Path(path)
-    path = path.resolve() if path.is_symlink() else path
+    if path.is_symlink() and not is_special(path):  # /dev/stdout leads to a pipe, which has no name of its own
+        path = path.resolve()
     if path.is_dir():
         raise CSTMError(f"{path}: is a folder; name a file")
     return path
+
+
+def is_special(path: Path) -> bool:
+    """Whether it is a device, a pipe or a socket."""
+    return path.exists() and not (path.is_file() or path.is_dir())
 
 
 @contextmanager

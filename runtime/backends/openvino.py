@@ -17,6 +17,7 @@ from cstm.errors import EngineError
 from cstm.models.contract import TEXT_ENCODER, Component, contract
 from cstm.runtime.backends import Backend
 from cstm.runtime.bundle import Bundle, onnx_file
+from cstm.runtime.interrupts import interrupts_held
 from cstm.runtime.quiet_imports import import_openvino
 from cstm.runtime.session import Session
 
@@ -37,7 +38,8 @@ class OpenVINOSession(Session):
         super().__init__(specs)
         hint = {"INFERENCE_PRECISION_HINT": PRECISIONS[precision][1], "PERFORMANCE_HINT": "LATENCY"}
         try:
-            compiled = _core().compile_model(_core().read_model(str(path)), "CPU", hint)
+            with interrupts_held():  # it calls back into Python for our operators
+                compiled = _core().compile_model(_core().read_model(str(path)), "CPU", hint)
         except RuntimeError as error:
             raise EngineError(f"{path}: OpenVINO cannot load it ({_reason(error)})") from error
         self.request = compiled.create_infer_request()

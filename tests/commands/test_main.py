@@ -214,3 +214,32 @@ def test_usage_errors_exit_with_two(capsys):
         with pytest.raises(SystemExit) as stopped:
             main(arguments)
         assert stopped.value.code == 2
+
+
+def test_verbose_tells_what_was_passed_over_and_chosen(bundle_path, folder):
+    """In a process of its own: it sets the process's log up."""
+    command = [sys.executable, "-m", "cstm.commands.main", "segment", str(DEMO_VIDEO), SENTENCE, "--every", "35"]
+    command += ["--bundle", str(bundle_path), "--masks", "m.json"]
+    quiet, verbose = (
+        subprocess.run([*command, *more], capture_output=True, text=True).stderr.splitlines() for more in ([], ["-v"])
+    )
+    assert not [line for line in quiet if "cstm.runtime" in line]
+    assert [line for line in verbose if "cstm.runtime.opening: passed over tensorrt" in line]
+    assert [line for line in verbose if "cstm.runtime.segmenter: " in line and "chosen" in line]
+
+
+@pytest.mark.parametrize("words", [["-dog"], ["the dog", "-cat"]])
+def test_a_word_that_begins_with_a_dash_needs_two(words, capsys):
+    with pytest.raises(SystemExit):
+        main(["segment", "video.mp4", *words])
+    assert "put -- before the first of them" in capsys.readouterr().err
+
+
+def test_masks_may_go_to_standard_output(bundle_path, folder):
+    command = [sys.executable, "-m", "cstm.commands.main", "segment", str(DEMO_VIDEO), SENTENCE, "--every", "35"]
+    command += ["--bundle", str(bundle_path), "--masks", "/dev/stdout"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["frames"]) == 2
+    assert "2 frames on" in done.stderr
+    assert list(folder.iterdir()) == []

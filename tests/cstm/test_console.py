@@ -72,3 +72,27 @@ def test_out_of_memory_is_one_line(capsys):
     assert "out of memory (8 GiB)" in capsys.readouterr().err
     assert fail("two\nlines") == 2
     assert capsys.readouterr().err == "error: two lines\n"
+
+
+@pytest.mark.parametrize("printed", ["print('few')", "make_console().print('few')", "print('few'); sys.exit(0)"])
+def test_a_reader_that_left_is_noticed_before_the_end(printed):
+    """Python itself would notice when it ends, and say so in many lines."""
+    code = f"""
+import sys
+from cstm.console import make_console, run_command
+def work():
+    {printed}
+    return 0
+sys.exit(run_command(work))"""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_any_result_can_be_printed_on_any_terminal():
+    code = "from cstm.console import run_command; run_command(lambda: print('f\\u00fc\\udce9r.mp4'))"
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert (done.stdout, done.stderr) == ("f\\xfc\\udce9r.mp4\n", "")
