@@ -6,10 +6,11 @@ import errno
 import hashlib
 import json
 import os
+import reprlib
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cstm.errors import CSTMError
@@ -47,6 +48,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         raise CSTMError(f"{path}: the disk is full; free some room, or name another place") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def as_path(value: object, error: type[CSTMError], wanted: str) -> Path:
+    """A user's `value` as a path, which may lead nowhere. `error` when it can be none; wanted: what it should name."""
+    with suppress(OSError, TypeError, ValueError):
+        if isinstance(value, (str, os.PathLike)) and os.fspath(value):
+            path = Path(value)
+            path.exists()  # of names that no system knows, it raises
+            return path
+    raise error(f"{reprlib.repr(value)} is no path; name {wanted}")
 
 
 def check_place(path: str | Path) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from cstm.errors import CheckpointError
-from cstm.files import atomic_path
+from cstm.files import as_path, atomic_path
 from cstm.models.config import CSTMConfig
 from cstm.models.cstm import CSTM
 from cstm.models.released import released_to_ours
@@ -109,13 +109,7 @@ def _not_ours(path: Path, reason: object) -> CheckpointError:
 
 def _existing(path: str | Path) -> Path:
     """`path`, where it names a file."""
-    try:
-        path = Path(path)
-        found = path.is_file()
-    except (TypeError, OSError) as error:  # such as a name that is too long
-        raise CheckpointError(
-            f"{str(path)[:300]!r} names no checkpoint ({error}); name a {SUFFIX} or .pth file"
-        ) from error
-    if not found:
+    path = as_path(path, CheckpointError, f"a checkpoint, a {SUFFIX} or .pth file")
+    if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint; name a {SUFFIX} or .pth file")
     return path

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cstm.errors import BundleError
-from cstm.files import sha256
+from cstm.files import as_path, sha256
 from cstm.models.contract import MASK_LOGITS, chain_inputs, contract
 from cstm.models.weights import SHIPPED
 from cstm.runtime.manifest import REBUILD, EngineRecord, Manifest
@@ -42,7 +42,7 @@ class Bundle:
     """
 
     def __init__(self, path: str | Path):
-        self.path = Path(path)
+        self.path = as_path(path, BundleError, "a bundle's folder")
         self.manifest = Manifest.read(self.path)
         self.config, self.provenance = self.manifest.config, self.manifest.provenance
         self.max_batch, self.precisions = self.manifest.max_batch, self.manifest.precisions

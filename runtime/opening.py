@@ -29,7 +29,7 @@ def open_chain(bundle: Bundle, name: str = "auto", precision: str | None = None)
     MissingDependencyError, EngineError, ParityError or RequestError say what is missing, which version is, or which
     precisions there are; BundleError, that the bundle is damaged, whatever the backend.
     """
-    if name != "auto":
+    if not isinstance(name, str) or name != "auto":
         return _open(backend(name), bundle, precision, "asked for")
     reasons: list[str] = []
     for candidate in map(backend, MODULES):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import reprlib
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ class Segmenter:
         """
         queries = self.queries(sentences)
         if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
-            raise RequestError(f"every={every!r}: must be a whole number, 1 or more")
+            raise RequestError(f"every={reprlib.repr(every)}: must be a whole number, 1 or more")
         language_plans = self._language_plans(queries)
         return self._frames(video if isinstance(video, Video) else open_video(video), language_plans, every)
 

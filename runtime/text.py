@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,5 +109,5 @@ class SentenceReader:
 
 
 def _shown(sentence: object, most: int = 40) -> str:
-    text = repr(sentence)
+    text = repr(sentence) if isinstance(sentence, str) else reprlib.repr(sentence)
     return text if len(text) <= most else f"{text[:most]}…"

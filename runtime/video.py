@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from numbers import Real
-from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 from PIL import Image
 
 from cstm.errors import VideoError
+from cstm.files import as_path
 from cstm.runtime.frames import Frame, Source
 from cstm.runtime.video_file import DEFAULT_FPS, open_file
 from cstm.runtime.video_folder import IMAGES, as_rgb, open_folder
@@ -20,6 +20,7 @@ from cstm.runtime.video_folder import IMAGES, as_rgb, open_folder
 __all__ = ["IMAGES", "Frame", "Video", "open_video"]
 
 SLOWEST, FASTEST = 1e-6, 1e6  # frames a second
+FILES = "a video file, or a folder of frames"
 
 Watched = str | os.PathLike[str] | Iterable[np.ndarray | Image.Image]  # what can be opened as a video
 
@@ -103,16 +104,10 @@ def _checked_pace(fps: float | None) -> float:
 
 
 def _open_path(source: str | os.PathLike[str], fps: float) -> Source:
-    try:
-        path = Path(source)
-        folder, there = path.is_dir(), path.exists() and bool(os.fspath(source))
-    except (OSError, TypeError, ValueError) as error:
-        raise VideoError(f"{source!r}: cannot be opened ({error}); name a video file or a folder of frames") from error
-    if not there:
-        raise VideoError(
-            f"{os.fspath(source) or 'an empty name'}: no such file; name a video file or a folder of frames"
-        )
-    return open_folder(path, fps) if folder else open_file(path)
+    path = as_path(source, VideoError, FILES)
+    if not path.exists():
+        raise VideoError(f"{path}: no such file; name {FILES}")
+    return open_folder(path, fps) if path.is_dir() else open_file(path)
 
 
 def _iterator(source: Iterable[np.ndarray | Image.Image]) -> Iterator[np.ndarray | Image.Image]:

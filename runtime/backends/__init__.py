@@ -96,6 +96,8 @@ class Backend(ABC):
 
 def backend(name: str) -> Backend:
     """The backend of that name. RequestError, listing those there are, when there is no such backend."""
+    if not isinstance(name, str):
+        raise RequestError(f"backend is a {type(name).__name__}; give a name, of {', '.join(MODULES)}")
     if name not in MODULES:
         raise RequestError(f"no backend {name!r}; choose from {', '.join(MODULES)}")
     return importlib.import_module(f"cstm.runtime.backends.{MODULES[name]}").make(name)
@@ -127,7 +129,11 @@ def agree(found: Backend, bundle: Bundle, precision: str | None) -> str:
     offered = found.precisions(bundle)
     if not offered:
         raise RequestError(f"{found.name}: the bundle holds nothing for it; rebuild it with cstm build")
-    if precision and precision not in offered:
+    if precision is None:
+        return offered[0]
+    if not isinstance(precision, str):
+        raise RequestError(f"precision is a {type(precision).__name__}; give a name, of {', '.join(offered)}")
+    if precision not in offered:
         reason = f" ({why})" if (why := found.why_not(precision)) else ""
         raise RequestError(f"{found.name}: no {precision} here{reason}, choose from {', '.join(offered)}")
-    return precision or offered[0]
+    return precision
