@@ -323,3 +323,17 @@ def test_a_plan_chooses_the_blocks(int8_build, small_checkpoint):
     assert quantised == dict.fromkeys(quantised, 0) | {"decoder": 1, "spatial_encoder": 6}
     before, after = (output / "onnx/fp32/temporal_encoder.onnx", folder / "planned/onnx/int8/temporal_encoder.onnx")
     assert after.read_bytes() == before.read_bytes()
+
+
+def test_int8_engines_come_with_int8(int8_build, small_checkpoint):
+    pytest.importorskip("tensorrt_rtx")
+    folder, *_ = int8_build
+    shutil.copytree(folder / ".again.work", folder / ".engines.work")
+    changes = INT8 | {"precisions": ("int8",), "backend": "tensorrt_rtx"}
+    options = BuildOptions(Source(small_checkpoint), folder / "engines", max_batch=2, **changes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        bundle = Bundle(BuildBundle(options)())
+    engines = bundle.engines("tensorrt_rtx", "int8")
+    assert engines.keys() == contract(bundle.config).keys()
+    assert all(bundle.file(engine.file).stat().st_size > 1000 for engine in engines.values())

@@ -1,11 +1,14 @@
 """What TensorRT is asked for, with a Polygraphy that only listens."""
 
+import json
 import sys
-from types import ModuleType
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from cstm.export import engines
+from cstm.models.contract import Component, TensorSpec
 
 
 @pytest.mark.parametrize(
@@ -58,4 +61,21 @@ def test_networks_are_strongly_typed_and_profiles_reach_the_largest_batch(tmp_pa
     # The precision is what the ONNX types say; TensorRT may choose none.
     assert asked["network"] == ("a.onnx", {"strongly_typed": True})
     assert asked["config"]["profiles"] == [{"x": ((1, 3), (1, 3), (4, 3))}]
+    assert (tmp_path / "a.engine").read_bytes() == b"engine"
+
+
+def test_engines_are_tuned_for_one_sentence_and_take_the_largest_batch(tmp_path, monkeypatch):
+    component = Component("toy", (TensorSpec("x", (3,)),), (TensorSpec("y", (3,)),))
+    asked = {}
+
+    def run(command, **_):
+        request = json.loads(Path(command[-1]).read_text())
+        asked.update(request)
+        Path(request["engine"]).write_bytes(b"engine")
+        return SimpleNamespace(returncode=0, stdout="", stderr="")
+
+    monkeypatch.setattr(engines.subprocess, "run", run)
+    options = engines.EngineOptions("tensorrt_rtx", max_batch=5)
+    engines.BuildEngine(tmp_path / "a.onnx", component, options, tmp_path / "cache")(tmp_path / "a.engine")
+    assert asked["profile"] == {"x": [[1, 3], [1, 3], [5, 3]]}
     assert (tmp_path / "a.engine").read_bytes() == b"engine"
