@@ -52,7 +52,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 def as_path(value: object, error: type[CSTMError], wanted: str) -> Path:
     """A user's `value` as a path, which may lead nowhere. `error` when it can be none; wanted: what it should name."""
-    with suppress(OSError, TypeError, ValueError):
+    with suppress(Exception):  # a path of the user's own class raises whatever it likes
         if isinstance(value, (str, os.PathLike)) and os.fspath(value):
             path = Path(value)
             path.exists()  # of names that no system knows, it raises

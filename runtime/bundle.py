@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import reprlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from cstm.errors import BundleError
+from cstm.errors import BundleError, CSTMError
 from cstm.files import as_path, sha256
 from cstm.models.contract import MASK_LOGITS, chain_inputs, contract
 from cstm.models.weights import SHIPPED
@@ -73,13 +76,24 @@ class Bundle:
     @cached_property
     def reader(self) -> SentenceReader:
         """The reader of sentences for this network."""
-        vectors = np.load(self.file(WORD_VECTORS_FILE), mmap_mode="r") if self.config.text == "gru" else None
-        return SentenceReader(self.config, self.file(TOKENIZER), vectors)
+        with self._understood("its words"):
+            vectors = np.load(self.file(WORD_VECTORS_FILE), mmap_mode="r") if self.config.text == "gru" else None
+            return SentenceReader(self.config, self.file(TOKENIZER), vectors)
 
     def golden(self) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """The recorded inference: the chain's inputs by name, and PyTorch's mask logits [B,1,R,R] for them."""
-        with np.load(self.file(GOLDEN)) as arrays:
+        with self._understood("its recorded inference"), np.load(self.file(GOLDEN)) as arrays:
             return {spec.name: arrays[spec.name] for spec in chain_inputs(self.config)}, arrays[MASK_LOGITS]
+
+    @contextmanager
+    def _understood(self, what: str) -> Iterator[None]:
+        """BundleError where a file, unaltered since it was built, holds no such thing."""
+        try:
+            yield
+        except CSTMError:
+            raise
+        except Exception as error:  # of such files, tokenizers and numpy raise all kinds
+            raise BundleError(f"{self.path}: {what} cannot be read ({reprlib.repr(error)}); {REBUILD}") from error
 
     def _place(self, name: str) -> Path:
         """Where a file lies. The bundle in the wheel leaves the checkpoint out: it is the one that ships beside it."""

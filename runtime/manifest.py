@@ -86,7 +86,7 @@ class Manifest:
         try:
             made = cls(**_typed(record))
             same = record["contract"] == contract_record(made.config)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BundleError(f"{folder}: the manifest is not understood ({error}); {REBUILD}") from error
         if not same:
             raise BundleError(f"{folder}: built for another contract between components; {REBUILD}")

@@ -81,7 +81,7 @@ class Segmenter:
         if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
             raise RequestError(f"every={reprlib.repr(every)}: must be a whole number, 1 or more")
         language_plans = self._language_plans(queries)
-        return self._frames(video if isinstance(video, Video) else open_video(video), language_plans, every)
+        return self._frames(video if isinstance(video, Video) else open_video(video), language_plans, int(every))
 
     def queries(self, sentences: str | list[str]) -> list[Query]:
         """The sentences as the network reads them; warns (UnknownWordWarning) of words it has never seen."""

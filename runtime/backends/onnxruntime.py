@@ -47,7 +47,7 @@ class OnnxRuntimeSession(Session):
                 str(path), options, providers=_with_options(provider), disabled_optimizers=list(without)
             )
         except Exception as error:  # its own exceptions share no base class
-            raise EngineError(f"{path}: ONNX Runtime cannot load it ({str(error).splitlines()[0]})") from error
+            raise EngineError(f"{path}: ONNX Runtime cannot load it ({_reason(error)})") from error
         if self.session.get_providers()[0] != provider:
             raise EngineError(f"{path}: ONNX Runtime fell back from {provider}; run cstm doctor")
 
@@ -57,7 +57,10 @@ class OnnxRuntimeSession(Session):
         names = [spec.name for spec in self.specs.outputs]
         if self.session is None:
             raise EngineError(f"{self.specs.name}: the session is closed")
-        return dict(zip(names, self.session.run(names, inputs), strict=True))
+        try:
+            return dict(zip(names, self.session.run(names, inputs), strict=True))
+        except Exception as error:
+            raise EngineError(f"{self.specs.name}: ONNX Runtime failed ({_reason(error)}); run cstm doctor") from error
 
     def close(self) -> None:
         """As Session.close."""
@@ -105,6 +108,10 @@ class OnnxRuntimeBackend(Backend):
         """As Backend.open_component."""
         path = bundle.file(onnx_file(component, precision))
         return OnnxRuntimeSession(contract(bundle.config)[component], path, PROVIDERS[self.name])
+
+
+def _reason(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _with_options(provider: str) -> list:

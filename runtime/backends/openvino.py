@@ -54,7 +54,10 @@ class OpenVINOSession(Session):
     def _infer(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if self.request is None:
             raise EngineError(f"{self.specs.name}: the session is closed")
-        self.request.infer({n: np.ascontiguousarray(array) for n, array in inputs.items()}, share_inputs=True)
+        try:
+            self.request.infer({n: np.ascontiguousarray(array) for n, array in inputs.items()}, share_inputs=True)
+        except RuntimeError as error:
+            raise EngineError(f"{self.specs.name}: OpenVINO failed ({_reason(error)}); run cstm doctor") from error
         return {spec.name: self.request.get_tensor(spec.name).data.copy() for spec in self.specs.outputs}
 
     def close(self) -> None:

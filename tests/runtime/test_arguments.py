@@ -16,22 +16,22 @@ class Unhelpful:
     """Fails whenever it is looked at."""
 
     def __fspath__(self):
-        raise ValueError("no path")
+        raise RuntimeError("no path")
 
     def __iter__(self):
-        raise ValueError("no items")
+        raise RuntimeError("no items")
 
     def __len__(self):
-        raise ValueError("no length")
+        raise RuntimeError("no length")
 
     def __eq__(self, other):
-        raise ValueError("not to be compared")
+        raise RuntimeError("not to be compared")
 
     def __hash__(self):
-        raise ValueError("no hash")
+        raise RuntimeError("no hash")
 
     def __str__(self):
-        raise ValueError("no text")
+        raise RuntimeError("no text")
 
     __repr__ = __str__
 
@@ -123,3 +123,9 @@ def test_steps(segmenter, odd):
     else:
         with pytest.raises(CSTMError):
             segmenter.segment(FRAMES, "a dog", odd)
+
+
+def test_every_may_be_an_integer_of_eight_bits(segmenter):
+    """The number of frame 200 is none."""
+    results = segmenter.segment(FRAMES * 210, "a dog", every=np.int8(100))
+    assert [result.index for result in results] == [0, 100, 200]
