@@ -6,9 +6,10 @@ import argparse
 import logging
 import sys
 import warnings
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import NoReturn
 
+import cstm
 from cstm.console import run_command
 
 # What each command does; its file beside this one is loaded when it is called.
@@ -71,7 +72,7 @@ def _tell_all() -> None:
 def _parser(called: list[str]) -> argparse.ArgumentParser:
     """The command line, with the arguments of the command in `called`."""
     parser = Parser(prog="cstm", description="Language-queried video segmentation.")
-    parser.add_argument("--version", action="version", version=f"cstm {metadata.version('cstm')}")
+    parser.add_argument("--version", action="version", version=f"cstm {cstm.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, purpose in COMMANDS.items():
         command = commands.add_parser(name, help=purpose, description=purpose.capitalize() + ".")

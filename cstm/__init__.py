@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from importlib import metadata
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +37,8 @@ if find_spec("cstm.runtime") is None:
 def __getattr__(name: str) -> Any:
     """Public names are imported when first used, so that the runtime never pays for PyTorch."""
     if name == "__version__":
+        from importlib import metadata
+
         return metadata.version("cstm")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'cstm' has no attribute {name!r}")

@@ -5,24 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from io import TextIOWrapper
 
 from rich.console import Console
 
 from cstm.errors import CSTMError
+from cstm.packages import EXTRAS
+from cstm.signals import Ended, ends_on_signals
 
 WIDTH_OF_FILES = 140
-EXTRAS = {
-    "onnxruntime": "cpu",
-    "openvino": "cpu",
-    "tensorrt_rtx": "rtx",
-    "tensorrt": "gpu",
-    "cuda": "gpu",
-    "triton": "kernels",
-} | dict.fromkeys(("h5py", "scipy", "cv2", "tensorboard", "matplotlib", "pycocotools"), "train")
 
 
 class PipedConsole(Console):
@@ -37,14 +30,6 @@ def make_console(stderr: bool = False) -> Console:
     """A console as wide as the terminal, or, where the output goes to a file, wide enough for our tables."""
     stream = sys.stderr if stderr else sys.stdout
     return PipedConsole(stderr=stderr, width=None if stream.isatty() else WIDTH_OF_FILES)
-
-
-class Ended(BaseException):
-    """A request of the system to end. Not an Exception, so that nothing but `finally` takes notice on the way."""
-
-    def __init__(self, number: int):
-        super().__init__(number)
-        self.number = number
 
 
 def run_command(command: Callable[[], int], signals: bool = False) -> int:
@@ -81,28 +66,7 @@ def run_command(command: Callable[[], int], signals: bool = False) -> int:
         return 128 + ended.number
 
 
-@contextmanager
-def ends_on_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP, where nobody else handles them, raise Ended in the block."""
-
-    def end(number: int, _frame: object) -> None:
-        raise Ended(number)
-
-    if threading.current_thread() is not threading.main_thread():  # Python handles signals in the main one alone
-        yield
-        return
-    names = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {number: signal.signal(number, end) for number in names if signal.getsignal(number) == signal.SIG_DFL}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def fail(message: object) -> int:
     """Print one line on standard error; 2."""
-    line = f"error: {' '.join(str(message).split())}"
-    encoding = sys.stderr.encoding or "utf-8"
-    print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
+    print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
     return 2

@@ -47,3 +47,8 @@ class ParityError(CSTMError):
 
 class CalibrationError(CSTMError):
     """Calibration data that cannot show a network's ranges, or ranges that cannot be represented."""
+
+
+def first_line(error: Exception) -> str:
+    """Of a library's message, which may have many; its kind where it has none."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

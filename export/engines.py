@@ -19,7 +19,8 @@ from typing import Any
 from cstm.errors import EngineError, MissingDependencyError
 from cstm.files import atomic_path
 from cstm.models.contract import Component
-from cstm.runtime.backends.tensorrt import EXTRAS, MOST_LINES, PACKAGES, tensorrt_version
+from cstm.packages import EXTRAS
+from cstm.runtime.backends.tensorrt import MOST_LINES, PACKAGES, tensorrt_version
 from cstm.runtime.device_array import cuda_device
 from cstm.runtime.manifest import BuiltWith
 

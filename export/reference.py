@@ -70,8 +70,8 @@ class Reference:
         golden = {spec.name: samples[spec.name][:1] for spec in chain_inputs(self.config)}
         golden[MASK_LOGITS] = self.chain(golden)
         for name, arrays in ((SAMPLES, samples), (GOLDEN, golden)):
-            with atomic_path(self.folder / name) as temporary, temporary.open("wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
+            with atomic_path(self.folder / name) as temporary:
+                np.savez(temporary, allow_pickle=False, **arrays)
 
     def forget(self) -> None:
         """Give the memory back; what is asked for again is loaded again."""

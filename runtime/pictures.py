@@ -18,6 +18,7 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from cstm.errors import first_line
 from cstm.runtime.frame_times import LEAP
 
 # An end that comes less early is no loss: headers are off by a frame or two.
@@ -185,4 +186,4 @@ def _is_elsewhere(before: av.Packet | None, key: av.Packet | None) -> bool:
 
 def reason(error: Exception) -> str:
     """FFmpeg's own words for an error, on one line."""
-    return getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
+    return getattr(error, "strerror", None) or first_line(error)

@@ -1,6 +1,7 @@
 """What several test folders share."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,12 @@ def quantiser(bundle_path, fp32_models, tmp_path_factory):
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         assert quantiser.ranges and quantiser.component_samples
     return quantiser
+
+
+@pytest.fixture
+def default_interrupts():
+    """Whoever runs the tests may ignore the signal, and processes inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)

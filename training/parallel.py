@@ -11,8 +11,9 @@ from datetime import timedelta
 import torch
 from torch import distributed
 
-from cstm.console import ends_on_signals, run_command
+from cstm.console import run_command
 from cstm.errors import RequestError
+from cstm.signals import ends_on_signals
 
 PATIENCE = timedelta(minutes=30)
 

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import numpy as np
 
-from cstm.errors import EngineError, MissingDependencyError
+from cstm.errors import EngineError, MissingDependencyError, first_line
 from cstm.models.contract import Component, contract
 from cstm.packages import installed_version
 from cstm.runtime.backends import Backend
@@ -47,7 +47,7 @@ class OnnxRuntimeSession(Session):
                 str(path), options, providers=_with_options(provider), disabled_optimizers=list(without)
             )
         except Exception as error:  # its own exceptions share no base class
-            raise EngineError(f"{path}: ONNX Runtime cannot load it ({_reason(error)})") from error
+            raise EngineError(f"{path}: ONNX Runtime cannot load it ({first_line(error)})") from error
         if self.session.get_providers()[0] != provider:
             raise EngineError(f"{path}: ONNX Runtime fell back from {provider}; run cstm doctor")
 
@@ -60,7 +60,8 @@ class OnnxRuntimeSession(Session):
         try:
             return dict(zip(names, self.session.run(names, inputs), strict=True))
         except Exception as error:
-            raise EngineError(f"{self.specs.name}: ONNX Runtime failed ({_reason(error)}); run cstm doctor") from error
+            reason = first_line(error)
+            raise EngineError(f"{self.specs.name}: ONNX Runtime failed ({reason}); run cstm doctor") from error
 
     def close(self) -> None:
         """As Session.close."""
@@ -108,10 +109,6 @@ class OnnxRuntimeBackend(Backend):
         """As Backend.open_component."""
         path = bundle.file(onnx_file(component, precision))
         return OnnxRuntimeSession(contract(bundle.config)[component], path, PROVIDERS[self.name])
-
-
-def _reason(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _with_options(provider: str) -> list:

@@ -17,9 +17,9 @@ from cstm.errors import EngineError
 from cstm.models.contract import TEXT_ENCODER, Component, contract
 from cstm.runtime.backends import Backend
 from cstm.runtime.bundle import Bundle, onnx_file
-from cstm.runtime.interrupts import interrupts_held
 from cstm.runtime.quiet_imports import import_openvino
 from cstm.runtime.session import Session
+from cstm.signals import interrupts_held
 
 # precision -> (the ONNX it starts from, OpenVINO's name for what it computes in, the CPU capability it needs)
 # What INT8 leaves in high precision is computed in FP32: BF16 was no faster there.

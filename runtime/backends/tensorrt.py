@@ -15,6 +15,7 @@ import numpy as np
 from cstm.errors import ContractError, EngineError, MissingDependencyError
 from cstm.kernels.plugin_v3 import register_plugins
 from cstm.models.contract import Component, check_arrays, contract
+from cstm.packages import EXTRAS
 from cstm.runtime.backends import Backend
 from cstm.runtime.bundle import Bundle
 from cstm.runtime.device_array import NO_GPU, DeviceArray, cuda_device, cuda_errors, open_device, view
@@ -22,7 +23,6 @@ from cstm.runtime.manifest import BuiltWith
 from cstm.runtime.session import Session
 
 PACKAGES = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt-rtx-cu13"}
-EXTRAS = {"tensorrt": "gpu", "tensorrt_rtx": "rtx"}
 MOST_LINES = 3
 ALIGNMENT = 256  # bytes; what TensorRT asks of every address it is given
 DTYPES = {"FLOAT": "float32", "HALF": "float16"}  # the other types are called as in numpy

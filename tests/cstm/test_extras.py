@@ -10,7 +10,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from cstm.console import EXTRAS
+from cstm.packages import EXTRAS
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = [init.parent for init in ROOT.glob("*/__init__.py") if init.parent.name != "tests"]

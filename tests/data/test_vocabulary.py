@@ -35,3 +35,17 @@ def test_word_vectors_that_are_none_are_refused(tmp_path, content):
         (tmp_path / "glove.txt").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"glove\.txt"):
         read_glove(tmp_path / "glove.txt", width=3)
+
+
+def test_glove(tmp_path):
+    def line(word, value):
+        return f"{word} " + " ".join([str(value)] * 300) + "\n"
+
+    (tmp_path / "glove.txt").write_text(line("dog", 0.5) + line(". .", 1) + line("dog", 9) + line("bird", 2))
+    words, vectors = read_glove(tmp_path / "glove.txt")
+    assert words == ["dog", ". .", "bird"]
+    assert vectors[:, 0].tolist() == [0, 0.5, 1, 2]
+    for bad in ("dog 1 2\n", line("dog", "many"), "\xff"):
+        (tmp_path / "bad.txt").write_bytes(bad.encode("latin-1"))
+        with pytest.raises(CheckpointError, match="line 1"):
+            read_glove(tmp_path / "bad.txt")

@@ -3,30 +3,23 @@
 import json
 import os
 import shutil
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import asdict
 
-import numpy as np
 import pytest
 
 from cstm.calibration.plan import PrecisionPlan
 from cstm.calibration.samples import CalibrationOptions
 from cstm.commands.main import main
-from cstm.data.vocabulary import Tokenizer, read_glove, wordpiece_tokenizer
 from cstm.errors import BundleError, CheckpointError, CSTMError, EngineError, ParityError, RequestError
-from cstm.export import engines, make_models, publish
+from cstm.export import engines, make_models
 from cstm.export.builder import BuildBundle, BuildOptions
 from cstm.export.sources import Source
 from cstm.export.steps import held
-from cstm.files import sha256
-from cstm.models.checkpoint import load_checkpoint, save_checkpoint
-from cstm.models.config import CSTMConfig
-from cstm.models.contract import MASK_LOGITS, contract
+from cstm.models.contract import contract
 from cstm.runtime.backends import backend
-from cstm.runtime.bundle import GOLDEN, Bundle
+from cstm.runtime.bundle import Bundle
 from cstm.runtime.chain import Chain
 from cstm.runtime.device_array import cuda_device
-from cstm.runtime.manifest import FileRecord, Manifest
 from cstm.runtime.tolerance import Difference
 
 
@@ -119,47 +112,6 @@ def test_what_a_user_put_into_a_bundle_is_not_lost(bundle_copy, small_checkpoint
         BuildBundle(BuildOptions(Source(small_checkpoint), bundle_copy))
 
 
-def test_a_publication_that_fails_restores_the_old_bundle(bundle_copy, tmp_path, monkeypatch):
-    work = Path(shutil.copytree(bundle_copy, tmp_path / "work"))
-    before = sorted(str(p) for p in bundle_copy.rglob("*"))
-    rename, calls = Path.rename, []
-
-    def failing(self, target):
-        calls.append(target)
-        if self.name.startswith(".bundle.new-"):
-            raise OSError("no space")
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "rename", failing)
-    with pytest.raises(OSError, match="no space"):
-        publish.publish(work, Manifest.read(work), bundle_copy)
-    assert sorted(str(p) for p in bundle_copy.rglob("*")) == before
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["bundle", "work"]
-
-
-def test_a_bundle_that_does_not_give_its_recorded_masks_is_not_published(bundle_copy, tmp_path):
-    """Nothing before it can see this: every file is what its manifest says."""
-    work = Path(shutil.copytree(bundle_copy, tmp_path / "work"))
-    with np.load(work / GOLDEN) as arrays:
-        wrong = dict(arrays)
-    wrong[MASK_LOGITS] = wrong[MASK_LOGITS] + 1
-    np.savez(work / GOLDEN, **wrong)
-    manifest = Manifest.read(work)
-    record = FileRecord(sha256(work / GOLDEN), (work / GOLDEN).stat().st_size)
-    with pytest.raises(ParityError, match="onnxruntime in fp32 does not give the recorded masks"):
-        publish.publish(work, replace(manifest, files={**manifest.files, GOLDEN: record}), tmp_path / "new")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["bundle", "work"]
-
-
-def test_a_file_that_changed_after_its_step_is_not_published(bundle_copy, tmp_path):
-    manifest = Manifest.read(bundle_copy)
-    data = (bundle_copy / "tokenizer.json").read_bytes()
-    (bundle_copy / "tokenizer.json").write_bytes(data[:-1] + b" ")
-    with pytest.raises(BundleError, match=r"tokenizer\.json: altered"):
-        publish.publish(bundle_copy, manifest, tmp_path / "new")
-    assert not (tmp_path / "new").exists()
-
-
 def test_a_build_that_fails_at_once_leaves_nothing(tmp_path):
     (tmp_path / "bad.safetensors").write_bytes(b"no weights")
     with pytest.raises(CheckpointError):
@@ -202,50 +154,6 @@ def test_bad_requests_are_one_line(arguments, said, tmp_path, monkeypatch, capsy
     error = capsys.readouterr().err
     assert error.startswith("error: ") and said in error and len(error.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
-
-
-def test_words_must_come_with_the_weights(tmp_path, small_checkpoint):
-    released, tiny = CSTMConfig.from_preset("released"), CSTMConfig.from_preset("tiny")
-    trained, source = {"kind": "trained"}, Source(checkpoint=small_checkpoint)
-    with pytest.raises(CheckpointError, match="--glove"):
-        source.write_text_files(released, trained, tmp_path)
-    with pytest.raises(CheckpointError, match="--tokenizer"):
-        source.write_text_files(tiny, trained, tmp_path)
-    with pytest.raises(CheckpointError, match="tokens, the network 30"):
-        source.write_text_files(CSTMConfig.from_preset("tiny", vocabulary=30), {"kind": "seeded"}, tmp_path)
-    model = load_checkpoint(small_checkpoint)
-    model.tokenizer = wordpiece_tokenizer().to_str()
-    save_checkpoint(model, tmp_path / "own.safetensors")
-    Source(tmp_path / "own.safetensors").write_text_files(tiny, trained, tmp_path)
-    assert Tokenizer.from_file(str(tmp_path / "tokenizer.json")).to_str() == model.tokenizer
-    (tmp_path / "broken.json").write_text("{")
-    with pytest.raises(CheckpointError, match=r"not a tokenizer\.json"):
-        Source(small_checkpoint, tokenizer=tmp_path / "broken.json").write_text_files(tiny, trained, tmp_path)
-
-
-def test_glove(tmp_path):
-    def line(word, value):
-        return f"{word} " + " ".join([str(value)] * 300) + "\n"
-
-    (tmp_path / "glove.txt").write_text(line("dog", 0.5) + line(". .", 1) + line("dog", 9) + line("bird", 2))
-    words, vectors = read_glove(tmp_path / "glove.txt")
-    assert words == ["dog", ". .", "bird"]
-    assert vectors[:, 0].tolist() == [0, 0.5, 1, 2]
-    for bad in ("dog 1 2\n", line("dog", "many"), "\xff"):
-        (tmp_path / "bad.txt").write_bytes(bad.encode("latin-1"))
-        with pytest.raises(CheckpointError, match="line 1"):
-            read_glove(tmp_path / "bad.txt")
-
-
-def test_an_engine_that_cannot_be_built_says_so(bundle_path, tmp_path):
-    pytest.importorskip("tensorrt_rtx")
-    component = contract(Bundle(bundle_path).config)["decoder"]
-    broken = tmp_path / "decoder.onnx"
-    broken.write_bytes(b"no model")
-    build = engines.BuildEngine(broken, component, engines.EngineOptions("tensorrt_rtx"), tmp_path / "cache")
-    with pytest.raises(EngineError, match=r"decoder: tensorrt_rtx could not build .*parse"):
-        build(tmp_path / "decoder.engine")
-    assert not list(tmp_path.glob("*.engine"))
 
 
 def test_every_problem_is_a_cstm_error():

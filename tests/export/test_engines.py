@@ -7,8 +7,10 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from cstm.errors import EngineError
 from cstm.export import engines
-from cstm.models.contract import Component, TensorSpec
+from cstm.models.contract import Component, TensorSpec, contract
+from cstm.runtime.bundle import Bundle
 
 
 @pytest.mark.parametrize(
@@ -79,3 +81,14 @@ def test_engines_are_tuned_for_one_sentence_and_take_the_largest_batch(tmp_path,
     engines.BuildEngine(tmp_path / "a.onnx", component, options, tmp_path / "cache")(tmp_path / "a.engine")
     assert asked["profile"] == {"x": [[1, 3], [1, 3], [5, 3]]}
     assert (tmp_path / "a.engine").read_bytes() == b"engine"
+
+
+def test_an_engine_that_cannot_be_built_says_so(bundle_path, tmp_path):
+    pytest.importorskip("tensorrt_rtx")
+    component = contract(Bundle(bundle_path).config)["decoder"]
+    broken = tmp_path / "decoder.onnx"
+    broken.write_bytes(b"no model")
+    build = engines.BuildEngine(broken, component, engines.EngineOptions("tensorrt_rtx"), tmp_path / "cache")
+    with pytest.raises(EngineError, match=r"decoder: tensorrt_rtx could not build .*parse"):
+        build(tmp_path / "decoder.engine")
+    assert not list(tmp_path.glob("*.engine"))

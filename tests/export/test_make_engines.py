@@ -15,22 +15,8 @@ from cstm.runtime.manifest import BuiltWith
 CONFIG = CSTMConfig.from_preset("tiny", size=32)
 
 
-class ListeningSteps:
-    """Runs every step, and keeps what it was said to depend on."""
-
-    def __init__(self, folder):
-        self.folder, self.inputs = folder, {}
-
-    def digest(self, name):
-        return f"digest of {name}"
-
-    def run(self, name, inputs, outputs, action, label=None):
-        self.inputs[name] = inputs
-        return {"seconds": 0.0} | action()
-
-
 @pytest.fixture
-def make(tmp_path, monkeypatch):
+def make(listening_steps, monkeypatch):
     """(made, record, inputs, what was asked of BuildAttention) of the decoder's engine, on a fake GPU."""
 
     def make(precision="fp16", attention="native", max_batch=4, gpu="GPU", version="1"):
@@ -52,7 +38,7 @@ def make(tmp_path, monkeypatch):
         monkeypatch.setattr(engines, "tensorrt_version", lambda backend: version)
         samples = {"decoder": {"fused_1": np.arange(6).reshape(3, 2)}}
         reference = SimpleNamespace(components=contract(CONFIG), component_samples=samples)
-        steps = ListeningSteps(tmp_path)
+        steps = listening_steps()
         made, record = MakeEngines(steps, reference, "tensorrt", attention, max_batch)("decoder", precision)
         return made, record, steps.inputs[record.file], asked
 

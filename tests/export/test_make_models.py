@@ -21,22 +21,6 @@ CALIBRATION = CalibrationOptions()
 PRECISIONS = ("fp32", "fp16", "int8", "int8_tensorrt")
 
 
-class ListeningSteps:
-    """Runs every step, and keeps what it was said to depend on."""
-
-    shown = None
-
-    def __init__(self, folder):
-        self.folder, self.inputs = folder, {}
-
-    def digest(self, name):
-        return f"digest of {name}"
-
-    def run(self, name, inputs, outputs, action, label=None):
-        self.inputs[name] = inputs
-        return {"seconds": 0.0, "macs": 1, "nodes": 1} | (action() or {})
-
-
 @pytest.fixture
 def checks(monkeypatch):
     """How every model was compared with PyTorch; nothing is computed."""
@@ -59,7 +43,7 @@ def checks(monkeypatch):
 
 
 @pytest.fixture
-def make(tmp_path):
+def make(tmp_path, listening_steps):
     """Models of one little graph each, from options."""
     value = helper.make_tensor_value_info("shared", TensorProto.FLOAT, [1])
     nodes = [helper.make_node("Identity", ["x"], ["shared"], name="first")]
@@ -80,7 +64,7 @@ def make(tmp_path):
     )
 
     def make(calibration=CALIBRATION, blocks=()):
-        models = MakeModels(ListeningSteps(tmp_path), reference, calibration)
+        models = MakeModels(listening_steps(), reference, calibration)
         models.plan = PrecisionPlan({"decoder": tuple(blocks)})
         models._macs = dict.fromkeys(components, 1)
         models.quantiser = SimpleNamespace(write=lambda *_: {"quantised": 1})

@@ -10,7 +10,7 @@ from cstm.runtime.text import SentenceReader
 
 def test_the_default_build_takes_a_trained_network_of_at_most_40_megabytes():
     source = Source()
-    assert source.checkpoint == SHIPPED
+    assert source.file == SHIPPED
     assert source.preset_name() == "tiny"
     assert SHIPPED.stat().st_size <= 40e6
     model = source.load()

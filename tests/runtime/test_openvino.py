@@ -1,5 +1,6 @@
 """What OpenVINO is asked to compute in."""
 
+import signal
 from types import SimpleNamespace
 
 import pytest
@@ -28,3 +29,19 @@ def test_why_a_model_cannot_be_loaded_is_said():
         "Check 'x' failed at src/x.cpp:3:\nUnable to open model.bin\n"
     )
     assert openvino._reason(error) == "Unable to open model.bin"
+
+
+def test_openvino_is_not_interrupted_in_its_callbacks(monkeypatch, default_interrupts):
+    """It calls our operators' converters while it reads; what they raise comes out as its own error."""
+
+    class Core:
+        def read_model(self, path):
+            signal.raise_signal(signal.SIGINT)
+            return path
+
+        def compile_model(self, *_):
+            raise RuntimeError("Check failed: the callback raised")
+
+    monkeypatch.setattr(openvino, "_core", Core)
+    with pytest.raises(KeyboardInterrupt):
+        openvino.OpenVINOSession(contract(CSTMConfig.from_preset("tiny"))["decoder"], "decoder.onnx")
