@@ -15,7 +15,7 @@ SHIPPED := build/shipped/tiny
 
 .PHONY: demo test quick lint types contracts docs wheel tree install clean
 
-demo: install
+demo: .venv/.runs
 	$(BIN)/python export/build_engines.py
 	$(BIN)/cstm segment $(SPRITES) "cat is eating on the left" "a kitten at the right" \
 		--bundle build/tiny --out build/demo/sprites.mp4
@@ -58,10 +58,17 @@ tree: install
 
 install: .venv/.installed
 
-.venv/.installed: setup.py constraints.txt
+# Files are compiled when first imported: most never are.
+PIP_INSTALL := $(BIN)/pip install -q --no-compile -c constraints.txt
+
+.venv/.runs: setup.py constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -c constraints.txt torch==2.13.0 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
-	$(BIN)/pip install -q -c constraints.txt -e ".[cpu,rtx,export,train,test,docs]"
+	$(PIP_INSTALL) torch==2.13.0 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+	$(PIP_INSTALL) -e ".[cpu,rtx,export]"
+	touch $@
+
+.venv/.installed: .venv/.runs
+	$(PIP_INSTALL) -e ".[cpu,rtx,export,train,test,docs]"
 	touch $@
 
 clean:
