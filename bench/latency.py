@@ -57,27 +57,29 @@ def latency(
 ) -> list[LatencyRow]:
     """The rows of batch 1 and one sentence.
 
-    pairs: from `with_eager`. Every pair takes its turn in each repeat, PyTorch eager among them. Parts: the components;
-    "chain", all of them but the text encoder, which runs once a sentence; decode, pre-process and post-process of one
-    frame; "end to end", their sum with the chain. show: a bar on standard error.
+    pairs: from `with_eager`. Every pair takes its turn in each repeat, PyTorch eager among them. Parts: the components
+    one by one; "chain", all of them but the text encoder, which runs once a sentence, linked where the bundle has them
+    so; decode, pre-process and post-process of one frame; "end to end", their sum with the chain. show: a bar on
+    standard error.
     """
     text = bundle.reader(DEMO_SENTENCES[0]).inputs
     with ExitStack() as stack, progress("measuring", WARM_UP + repeats, shown=show) as bar:
         frames = stack.enter_context(_Frames(bundle.config))
         turns = {}
         for found, precision in pairs:
-            chain = stack.enter_context(Chain(bundle.config, found.open(bundle, precision)))
-            turns[found.name, precision] = _Turn(chain, text, frames)
+            chain = stack.enter_context(Chain(bundle.config, found.open_program(bundle, precision)))
+            parts = stack.enter_context(Chain(bundle.config, found.open(bundle, precision)))
+            turns[found.name, precision] = _Turn(chain, parts, text, frames)
 
         def next_frame() -> None:
             frames.advance()
             bar.advance()
 
         interleaved([next_frame, *turns.values()], repeats, WARM_UP, SETTLE)
-    parts: dict[Part, list[float]] = {("", "", part): seconds for part, seconds in frames.seconds.items()}
+    spent: dict[Part, list[float]] = {("", "", part): seconds for part, seconds in frames.seconds.items()}
     for pair, turn in turns.items():
-        parts |= {(*pair, part): seconds for part, seconds in turn.seconds.items()}
-    return to_rows({part: seconds[-repeats:] for part, seconds in parts.items()})
+        spent |= {(*pair, part): seconds for part, seconds in turn.seconds.items()}
+    return to_rows({part: seconds[-repeats:] for part, seconds in spent.items()})
 
 
 def with_eager(
@@ -155,10 +157,11 @@ class _Timed(Iterator[Item]):
 
 
 class _Turn:
-    """A chain on the frame at hand, for a sentence that it has read. seconds: of each part, one for each call."""
+    """A network on the frame at hand, for a sentence that it has read. chain: as it runs. parts: its components one by
+    one. seconds: of each part, one for each call."""
 
-    def __init__(self, chain: Chain, text: dict[str, np.ndarray], frames: _Frames):
-        self.chain, self.text, self.frames = chain, text, frames
+    def __init__(self, chain: Chain, parts: Chain, text: dict[str, np.ndarray], frames: _Frames):
+        self.chain, self.parts, self.text, self.frames = chain, parts, text, frames
         self.language_plan = chain.language_plan(text)
         self.seconds: dict[str, list[float]] = defaultdict(list)
 
@@ -173,10 +176,10 @@ class _Turn:
         self.seconds[POSTPROCESS].append(done - answered)
         self.seconds[END_TO_END].append(self.frames.both + done - start)
         values = self.frames.pixels | self.language_plan | self.text
-        for name, component in self.chain.components.items():
+        for name, component in self.parts.components.items():
             inputs = component.pick(values)
             start = time.perf_counter()
-            outputs = self.chain.sessions[name].enqueue(inputs)
+            outputs = self.parts.sessions[name].enqueue(inputs)
             _finish(outputs)
             self.seconds[name].append(time.perf_counter() - start)
             if name != TEXT_ENCODER:

@@ -26,7 +26,7 @@ def peak_memory(bundle: Path, name: str, precision: str) -> int:
 
 def _measure(path: str, name: str, precision: str) -> int:
     bundle = Bundle(path)
-    with Chain(bundle.config, backend(name).open(bundle, precision)) as chain:
+    with Chain(bundle.config, backend(name).open_program(bundle, precision)) as chain:
         chain(bundle.golden()[0])
     # Not ru_maxrss: a child inherits the size of the process that started it.
     status = Path("/proc/self/status").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What cutting and rewriting the network is worth: the bundle's chain against the whole network exported as it is.
+"""What rewriting and linking the network is worth: the bundle's program against the whole network exported as it is.
 
 Printed by `cstm naive`.
 
@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cstm.models.contract import CLIP, MASK_LOGITS, TEXT_ENCODER, Component, TensorSpec, contract
+from cstm.models.contract import CLIP, MASK_LOGITS, TEXT_ENCODER, Component, TensorSpec, contract, program
 from cstm.runtime.backends.open_model import OPEN_MODEL
-from cstm.runtime.bundle import CHECKPOINT, Bundle, onnx_file
+from cstm.runtime.bundle import CHECKPOINT, Bundle
 from cstm.runtime.chain import Chain
 from cstm.runtime.timing import medians
 
@@ -68,15 +68,14 @@ def export_naive(bundle: Bundle, path: Path) -> None:
 
 
 def compare(bundle: Bundle, backend: str, repeats: int) -> dict:
-    """{naive_ms, chain_ms, ratio, difference}: medians of one more frame for one sentence, taking turns; the chain has
-    read the sentence before, one file cannot. difference: largest, of the two answers' logits."""
+    """{naive_ms, chain_ms, ratio, difference}: medians of one more frame for one sentence, taking turns; the linked
+    chain has read the sentence before, one file cannot. difference: largest, of the two answers' logits."""
     open_ = OPEN_MODEL[backend]
     inputs, _ = bundle.golden()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "naive.onnx"
         export_naive(bundle, path)
-        components = contract(bundle.config)
-        sessions = {n: open_(c, bundle.file(onnx_file(n, "fp32"))) for n, c in components.items()}
+        sessions = {name: open_(part, bundle.model(name, "fp32")) for name, part in program(bundle.config).items()}
         whole = naive_component(bundle)
         with open_(whole, path) as naive, Chain(bundle.config, sessions) as chain:
             given, language_plan = whole.pick(inputs), chain.language_plan(chain.components[TEXT_ENCODER].pick(inputs))

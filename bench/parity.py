@@ -1,4 +1,5 @@
-"""Every component and the whole chain against PyTorch, on every backend and precision that runs here."""
+"""Every component, the whole chain and the linked program against PyTorch, on every backend and precision that runs
+here."""
 
 from __future__ import annotations
 
@@ -19,13 +20,13 @@ from cstm.runtime.postprocess import masks, probabilities
 from cstm.runtime.tolerance import MASK_IOU, Difference
 
 Arrays = dict[str, np.ndarray]
-CHAIN = "whole chain"
+CHAIN, LINKED = "whole chain", "linked program"
 SAMPLES = 3
 
 
 @dataclass(frozen=True)
 class ParityRow:
-    """One comparison. iou: lowest mask IoU over the samples (chain only). passed: by the rules of `runtime.tolerance`;
+    """One comparison. iou: lowest mask IoU over the samples, of whole networks. passed: by `runtime.tolerance`'s rules;
     the masks' IoU counts once the weights are trained."""
 
     backend: str
@@ -82,11 +83,20 @@ def _compare(
             passed = all(difference.within(precision) for difference in differences)
             yield ParityRow(found.name, precision, name, Difference.worst(differences), None, passed)
         expected = outputs[next(reversed(outputs))][MASK_LOGITS]
-        actual = chain(samples)
+        yield _whole(bundle, found, precision, CHAIN, chain(samples), expected)
+    if found.links(bundle, precision):
+        with Chain(bundle.config, found.open_program(bundle, precision, linked=True)) as linked:
+            yield _whole(bundle, found, precision, LINKED, linked(samples), expected)
+
+
+def _whole(
+    bundle: Bundle, found: Backend, precision: str, part: str, actual: np.ndarray, expected: np.ndarray
+) -> ParityRow:
+    """The row of mask logits [B,1,R,R]."""
     difference = Difference.between(actual, expected)
     iou = lowest_iou(actual, expected, bundle.config.mask_rule) if np.isfinite(actual).all() else 0.0
     passed = difference.within(precision, strict=True) and (iou >= MASK_IOU[precision] or not bundle.trained)
-    yield ParityRow(found.name, precision, CHAIN, difference, iou, passed)
+    return ParityRow(found.name, precision, part, difference, iou, passed)
 
 
 def lowest_iou(actual: np.ndarray, expected: np.ndarray, rule: str) -> float:

@@ -13,7 +13,7 @@ from cstm.calibration.samples import CalibrationOptions
 from cstm.calibration.worst_block import worst_block
 from cstm.errors import ParityError
 from cstm.models.config import RANDOM_WEIGHTS, CSTMConfig
-from cstm.models.contract import contract
+from cstm.models.contract import parts
 from cstm.runtime.backends.onnxruntime import OnnxRuntimeSession
 from cstm.runtime.chain import Chain
 from cstm.runtime.session import Session
@@ -44,17 +44,15 @@ class MaskAccuracy:
         """Rows {precision, backend, mean_iou, drop, ...}, FP32 first. ParityError, naming what costs most, when a
         precision's drop exceeds `max_drop` (None: its own budget). RequestError when that is no share.
 
-        models: ONNX files by precision and component, FP32 first. int8: gives (quantiser, plan), asked for only when
-        INT8 is over budget.
+        models: ONNX files by precision and, as for `Chain`, name, FP32 first. int8: gives (quantiser, plan), asked for
+        only when INT8 is over budget.
         """
         if max_drop is not None:
             check_budget(max_drop)
         held_out = HeldOut(self.options, self.config, self.reader)
-        rows = []
+        rows, known = [], parts(self.config)
         for precision, files in models.items():
-            sessions: dict[str, Session] = {
-                n: OnnxRuntimeSession(c, files[n]) for n, c in contract(self.config).items()
-            }
+            sessions: dict[str, Session] = {name: OnnxRuntimeSession(known[name], file) for name, file in files.items()}
             with Chain(self.config, sessions) as chain:
                 accuracy = held_out.measure(chain)
             rows.append({"precision": precision, "backend": "onnxruntime"} | accuracy.to_dict())

@@ -13,6 +13,8 @@ from cstm.errors import RequestError
 from cstm.files import check_place, is_special
 from cstm.progress import progress
 
+LINK = {"auto": None, "frame": True, "components": False}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `cstm segment`."""
@@ -24,6 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_bundle_argument(parser, "--bundle")
     parser.add_argument("--backend", default="auto", help="see cstm doctor (default: auto)")
     parser.add_argument("--precision", help="fp32, fp16, bf16 or int8 (default: the backend's)")
+    parser.add_argument(
+        "--link",
+        choices=tuple(LINK),
+        default="auto",
+        help="run a frame's components linked to one graph, or one by one, to look for a fault (default: linked)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -41,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         check_place(place)
     with (
         open_video(arguments.video) as video,
-        Segmenter(arguments.bundle, arguments.backend, arguments.precision) as segmenter,
+        Segmenter(arguments.bundle, arguments.backend, arguments.precision, LINK[arguments.link]) as segmenter,
         progress(f"{segmenter.backend.name} {segmenter.precision}", video.count) as bar,
     ):
         written = segment_to_files(

@@ -18,6 +18,7 @@ from cstm.export.build_display import BuildDisplay
 from cstm.export.checks import check_chain, check_masks
 from cstm.export.choices import AUTO
 from cstm.export.engines import engine_backend
+from cstm.export.link_frame import LinkFrame
 from cstm.export.made import Made, table
 from cstm.export.make_engines import MakeEngines
 from cstm.export.make_models import MakeModels
@@ -27,6 +28,7 @@ from cstm.export.steps import Steps, held
 from cstm.fingerprint import code_fingerprint
 from cstm.graph.macs import reference_macs
 from cstm.models.config import RANDOM_WEIGHTS
+from cstm.models.contract import parts
 from cstm.runtime.bundle import CHECKPOINT, GOLDEN
 from cstm.runtime.device_array import cuda_device
 from cstm.runtime.manifest import EngineRecord, FileRecord, Manifest
@@ -111,9 +113,11 @@ class BuildBundle:
         if "fp16" in precisions:
             made += [models.fp16(name, findings) for name in names]
         if "int8" in precisions:
-            forms = ("cpu", "tensorrt") if self.backend else ("cpu",)
-            made += [models.int8(name, form) for name in names for form in forms]
-        parity = [check_chain(self.steps, reference, precision) for precision in precisions]
+            made += [models.int8(name, form) for name in names for form in self._forms("int8")]
+        link = LinkFrame(self.steps, reference)
+        linked = [link(p, form) for p in dict.fromkeys(("fp32", *precisions)) for form in self._forms(p)]
+        made += [row for row in linked if row.precision != "fp32" or "fp32" in precisions]
+        parity = [check_chain(self.steps, reference, p, whole) for p in precisions for whole in (False, True)]
         accuracy = check_masks(self.steps, reference, models, [p for p in precisions if p != "fp32"], options.max_drop)
         del models
         reference.forget()  # engines need their memory for themselves
@@ -140,16 +144,21 @@ class BuildBundle:
         if not self.backend:
             return []
         make = MakeEngines(self.steps, reference, self.backend, self.options.attention, self.options.max_batch)
-        return [make(name, precision) for precision in self.options.precisions for name in reference.components]
+        return [make(name, precision) for precision in self.options.precisions for name in parts(reference.config)]
+
+    def _forms(self, precision: str) -> tuple[str, ...]:
+        """In which the models of a precision are made: INT8 has two."""
+        return ("cpu", "tensorrt") if self.backend and precision == "int8" else ("cpu",)
 
     def _file(self, name: str) -> FileRecord:
         return FileRecord(self.steps.digest(name), (self.steps.folder / name).stat().st_size)
 
     def _count(self, components: int) -> int:
         """How many steps are shown."""
-        fp16, int8 = ("fp16" in self.options.precisions), ("int8" in self.options.precisions)
-        engines = len(self.options.precisions) if self.backend else 0
-        return 4 + fp16 + components * (1 + fp16 + int8 * (2 if self.backend else 1) + engines)
+        precisions = self.options.precisions
+        stored = sum(len(self._forms(precision)) for precision in {"fp32", *precisions})
+        engines = (components + 1) * len(precisions) if self.backend else 0
+        return 4 + ("fp16" in precisions) + components * stored + stored + engines
 
     def _tell_of_engines(self, made: list[Made]) -> None:
         for row in made:

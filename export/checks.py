@@ -11,18 +11,20 @@ from cstm.export.make_models import MakeModels
 from cstm.export.reference import Reference
 from cstm.export.steps import Info, Steps
 from cstm.export.verify import verify_chain
+from cstm.models.contract import contract, parts, program
 from cstm.runtime.bundle import GOLDEN, onnx_file
 
 
-def check_chain(steps: Steps, reference: Reference, precision: str) -> dict[str, Any]:
-    """The manifest's row of how far the models of `precision`, in a row, are from the recorded inference.
+def check_chain(steps: Steps, reference: Reference, precision: str, linked: bool) -> dict[str, Any]:
+    """The manifest's row of how far the models of `precision`, linked or one by one, are from the recorded inference.
 
     ParityError where that is too far.
     """
-    models, digests = _models(steps, reference, precision)
+    models, digests = _models(steps, reference, precision, linked)
     check = partial(verify_chain, reference.config, models, steps.folder / GOLDEN, precision)
-    info = steps.run(f"chain {precision}", digests | {"golden": steps.digest(GOLDEN)}, [], check)
-    return {"backend": "onnxruntime", "precision": precision, **info}
+    chain = "program" if linked else "chain"
+    info = steps.run(f"{chain} {precision}", digests | {"golden": steps.digest(GOLDEN)}, [], check)
+    return {"backend": "onnxruntime", "precision": precision, "linked": linked, **info}
 
 
 def check_masks(
@@ -30,7 +32,7 @@ def check_masks(
 ) -> list[dict[str, Any]]:
     """The manifest's rows of mean IoU, FP32's and those of `precisions`. ParityError where one drops by more than
     `max_drop` (None: each precision's own budget)."""
-    found = {precision: _models(steps, reference, precision) for precision in ("fp32", *precisions)}
+    found = {precision: _models(steps, reference, precision, linked=True) for precision in ("fp32", *precisions)}
     data = models.calibration.data
     check = MaskAccuracy(reference.config, reference.provenance, reference.reader, data)
     files = {precision: paths for precision, (paths, _) in found.items()}
@@ -42,7 +44,8 @@ def check_masks(
     return steps.run("accuracy", inputs, [], measure, "masks on held-out clips")["rows"]
 
 
-def _models(steps: Steps, reference: Reference, precision: str) -> tuple[dict[str, Path], dict[str, str]]:
-    """Paths and digests of the models by component."""
-    files = {name: onnx_file(name, precision) for name in reference.components}
-    return {n: steps.folder / f for n, f in files.items()}, {n: steps.digest(f) for n, f in files.items()}
+def _models(steps: Steps, reference: Reference, precision: str, linked: bool) -> tuple[dict[str, Path], dict[str, str]]:
+    """Paths and digests of the models by name."""
+    config = reference.config
+    digests = {n: steps.digest(onnx_file(n, precision)) for n in (parts if linked else contract)(config)}  # weights too
+    return {n: steps.folder / onnx_file(n, precision) for n in (program if linked else contract)(config)}, digests

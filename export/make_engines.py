@@ -12,6 +12,7 @@ from cstm.export.made import Made
 from cstm.export.reference import Reference
 from cstm.export.steps import Steps
 from cstm.graph.qdq import FORMS
+from cstm.models.contract import FRAME_GRAPH, frame_components, parts
 from cstm.runtime.bundle import engine_file, onnx_file
 from cstm.runtime.device_array import cuda_device
 from cstm.runtime.manifest import EngineRecord
@@ -29,10 +30,12 @@ class MakeEngines:
 
     def __call__(self, name: str, precision: str) -> tuple[Made, EngineRecord]:
         """The engine of component `name`, from its model in `precision`."""
-        source = onnx_file(name, FORMS["tensorrt"].precision if precision == "int8" else precision)
+        config, stored = self.reference.config, FORMS["tensorrt"].precision if precision == "int8" else precision
+        source = onnx_file(name, stored)
+        weights = frame_components(config) if name == FRAME_GRAPH else ()
         file, tied_to = engine_file(name, precision, self.backend), built_with(self.backend)
         build = BuildAttention(
-            self.reference.components[name],
+            parts(config)[name],
             self.backend,
             self.max_batch,
             self.attention,
@@ -40,7 +43,7 @@ class MakeEngines:
             partial(self._one_sample, name),
         )
         inputs = {
-            "onnx": self.steps.digest(source),
+            "onnx": [self.steps.digest(onnx_file(part, stored)) for part in (name, *weights)],
             "max_batch": self.max_batch,
             "tensorrt": tied_to.tensorrt,
             "gpu": tied_to.gpu,

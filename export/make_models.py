@@ -106,7 +106,7 @@ class MakeModels:
         component, session = self.reference.components[name], self.reference.sessions[name]
         real = self.reference.component_samples[name]
         return keep_if_right(
-            path, component, partial(verify_values, path, component, session, precision, real, **options)
+            path, component, partial(verify_values, path, component, session, precision, [real], **options)
         )
 
     def _measured(self, count: int) -> None:

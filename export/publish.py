@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from cstm.errors import BundleError
@@ -43,7 +44,7 @@ def check_replaceable(output: Path) -> None:
 
 
 def publish(work: Path, manifest: Manifest, output: Path) -> None:
-    """Put the manifest and its files, of `work`, in place of `output`, all or nothing. Files are linked, not copied.
+    """Put the manifest and its files, of `work`, in place of `output`, all or nothing.
 
     Any error of `prove` before that.
     """
@@ -53,7 +54,7 @@ def publish(work: Path, manifest: Manifest, output: Path) -> None:
         fresh.chmod(0o755)
         for name in manifest.files:
             (fresh / name).parent.mkdir(parents=True, exist_ok=True)
-            _link(work / name, fresh / name)
+            _put(work / name, fresh / name)
         manifest.write(fresh)
         prove(fresh)
         _replace(output, fresh)
@@ -105,8 +106,10 @@ def _replace(output: Path, fresh: Path) -> None:
         shutil.rmtree(old)
 
 
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
+def _put(source: Path, target: Path) -> None:
+    """A link to the file where that can be. ONNX is copied: onnx takes weights from no file that has several links."""
+    if source.suffix != ".onnx":
+        with suppress(OSError):
+            os.link(source, target)
+            return
+    shutil.copyfile(source, target)

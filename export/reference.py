@@ -11,7 +11,14 @@ from cstm.calibration.inputs import component_inputs, real_samples
 from cstm.data.demo import DEMO_SENTENCES, DEMO_VIDEO
 from cstm.files import atomic_path
 from cstm.models.checkpoint import read_metadata
-from cstm.models.contract import MASK_LOGITS, chain_inputs, contract
+from cstm.models.contract import (
+    FRAME_GRAPH,
+    MASK_LOGITS,
+    TEXT_ENCODER,
+    chain_inputs,
+    contract,
+    frame_graph,
+)
 from cstm.runtime.backends.torch import TorchSession, torch_sessions
 from cstm.runtime.bundle import CHECKPOINT, GOLDEN, TOKENIZER, WORD_VECTORS_FILE
 from cstm.runtime.chain import Chain
@@ -61,8 +68,11 @@ class Reference:
 
     @cached_property
     def component_samples(self) -> dict[str, dict[str, np.ndarray]]:
-        """Real inputs of every component."""
-        return dict(component_inputs(self.chain, self.samples))
+        """Real inputs of every component, and of the linked graph, which takes all sentences on one frame."""
+        found = dict(component_inputs(self.chain, self.samples))
+        values = self.samples | self.chain.language_plan(found[TEXT_ENCODER])
+        inputs = frame_graph(self.config).inputs
+        return found | {FRAME_GRAPH: {s.name: values[s.name][:1] if s.once else values[s.name] for s in inputs}}
 
     def write_samples(self) -> None:
         """Put real inputs, and the recorded inference, the first of them with its logits, into the folder."""

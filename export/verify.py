@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,13 @@ import onnx
 
 from cstm.errors import ContractError, CSTMError, ParityError
 from cstm.export.to_onnx import random_tensor
+from cstm.graph.link import ELEMENT_TYPES
 from cstm.models.config import CSTMConfig
-from cstm.models.contract import BATCH, MASK_LOGITS, Component, TensorSpec, contract
+from cstm.models.contract import BATCH, MASK_LOGITS, Component, TensorSpec, parts
 from cstm.runtime.backends.onnxruntime import OnnxRuntimeSession
 from cstm.runtime.chain import Chain
 from cstm.runtime.session import Session
 from cstm.runtime.tolerance import Difference
-
-ELEMENT_TYPES = {"float32": onnx.TensorProto.FLOAT, "int64": onnx.TensorProto.INT64, "uint8": onnx.TensorProto.UINT8}
 
 
 def verify_declaration(path: str | Path, component: Component) -> None:
@@ -40,16 +39,17 @@ def verify_values(
     component: Component,
     reference: Session,
     precision: str,
-    inputs: dict[str, np.ndarray] | None = None,
+    cases: Sequence[dict[str, np.ndarray]] = (),
     vocabulary: int = 2,
     without: tuple[str, ...] = (),
 ) -> Difference:
     """The file's outputs on ONNX Runtime against `reference`; ParityError where they are not within tolerance.
 
-    inputs: real ones; None draws fresh random ones, of batch 1 and of batch 3. without: as for OnnxRuntimeSession.
+    cases: real inputs; without any, fresh random ones are drawn, of batch 1 and of batch 3. without: as for
+    OnnxRuntimeSession.
     """
     rng = np.random.default_rng()
-    cases = [inputs] if inputs is not None else [_random_inputs(component, batch, rng, vocabulary) for batch in (1, 3)]
+    cases = cases or [_random_inputs(component, batch, rng, vocabulary) for batch in (1, 3)]
     found: dict[str, list[Difference]] = {spec.name: [] for spec in component.outputs}
     with OnnxRuntimeSession(component, path, without=without) as session:
         for case in cases:
@@ -81,12 +81,13 @@ def keep_if_right(path: Path, component: Component, compare: Callable[[], Differ
 def verify_chain(config: CSTMConfig, models: dict[str, Path], golden: Path, precision: str) -> dict[str, float]:
     """{absolute, relative}: the models' mask logits, in a row, on the recorded input against the recorded ones.
 
-    models: ONNX by component. ParityError where the difference is not within tolerance.
+    models: ONNX by name, as for `Chain`. ParityError where the difference is not within tolerance.
     """
     with np.load(golden) as arrays:
         inputs = dict(arrays)
     expected = inputs.pop(MASK_LOGITS)
-    with Chain(config, {n: OnnxRuntimeSession(c, models[n]) for n, c in contract(config).items()}) as chain:
+    known = parts(config)
+    with Chain(config, {name: OnnxRuntimeSession(known[name], path) for name, path in models.items()}) as chain:
         difference = Difference.between(chain(inputs), expected)
     if not difference.within(precision, strict=True):
         raise ParityError(f"the whole chain in {precision} differs from PyTorch: {difference.shown(precision)}")
@@ -99,8 +100,9 @@ def _random_inputs(component: Component, batch: int, rng: np.random.Generator, v
 
 def _verify_tensor(path: str | Path, spec: TensorSpec, tensor: onnx.TypeProto.Tensor) -> None:
     axes = [dim.dim_param or dim.dim_value for dim in tensor.shape.dim]
-    if not axes or axes[0] != BATCH:
-        raise ContractError(f"{path}: the first axis of {spec.name} is {axes[:1]}, expected a dynamic batch")
+    if axes[:1] != [1 if spec.once else BATCH]:
+        expected = "1, whatever the batch" if spec.once else "a dynamic batch"
+        raise ContractError(f"{path}: the first axis of {spec.name} is {axes[:1]}, expected {expected}")
     if tuple(axes[1:]) != spec.shape:
         raise ContractError(f"{path}: {spec.name} has axes {axes[1:]}, expected {list(spec.shape)}")
     if tensor.elem_type != ELEMENT_TYPES[spec.dtype]:

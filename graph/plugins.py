@@ -44,6 +44,8 @@ def _modulate(graph: gs.Graph, node: gs.Node, output: gs.Tensor, capability: int
     x, u, key, bias, gate = node.inputs
     _, (score, weigh, apply) = modulation(*map(_meta, node.inputs))
     step = _Steps(graph, node.name, capability)
+    if x.shape[0] == 1 != gate.shape[0]:  # a frame that no word has touched yet; kernels take maps of the whole batch
+        x, u = (step.repeated(maps, gate) for maps in (x, u))
     parts = step("ScoreWords", score, [u, key])
     weights = step("WeighWords", weigh, [parts, bias])
     step("RaiseChannels", apply, [x, u, gate, weights], output)
@@ -78,6 +80,13 @@ class _Steps:
         name = f"{self.name}_{op}"
         self.graph.nodes.append(gs.Node(op, name, attributes, inputs, [output], domain=DOMAIN))
         return output
+
+    def repeated(self, maps: gs.Tensor, like: gs.Tensor) -> gs.Tensor:
+        """Maps of batch 1 for every member of another tensor's batch."""
+        batch = self.native("Shape", [like], np.dtype(np.int64), start=0, end=1)
+        ones = gs.Constant(f"{batch.name}_sides", np.ones(len(maps.shape) - 1, np.int64))
+        shape = self.native("Concat", [batch, ones], np.dtype(np.int64), axis=0)
+        return self.native("Expand", [maps, shape], maps.dtype)
 
     def native(self, op: str, inputs: list[gs.Tensor], dtype: np.dtype, **attributes: int) -> gs.Tensor:
         """An operator of ONNX; its output."""

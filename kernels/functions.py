@@ -20,8 +20,8 @@ import cstm.kernels.ops  # noqa: F401 (registers the operators that `translation
 DOMAIN, VERSION = "cstm", 1
 
 # One body serves maps of any rank, since GlobalAveragePool does, and never reshapes them, so that back ends may keep
-# layouts of their own. FLOAT is 1. Constants are tensors: onnxslim and GraphSurgeon turn `value_float` inside a
-# function into FP64.
+# layouts of their own. Maps of batch 1 may meet a language plan of any batch, which is then the result's. FLOAT is 1.
+# Constants are tensors: onnxslim and GraphSurgeon turn `value_float` inside a function into FP64.
 _MODULATE = """
 <domain: "cstm", opset_import: ["": 20]>
 Modulate (x, u, key, bias, gate) => (y)
@@ -31,6 +31,7 @@ Modulate (x, u, key, bias, gate) => (y)
     row = Constant <value_ints = [1]> ()
     least_norm = Constant <value = float {1e-12}> ()
     half = Constant <value = float {0.5}> ()
+    batch = Constant <value_ints = [0]> ()
 
     x32 = Cast <to = 1> (x)
     u32 = Cast <to = 1> (u)
@@ -51,7 +52,8 @@ Modulate (x, u, key, bias, gate) => (y)
     gate_logits = MatMul (gate32, weights_column)
     raised = Sigmoid (gate_logits)
     scale_column = Sub (raised, half)
-    scale_shape = Shape (mean)
+    sides = Shape <start = 1> (mean)
+    scale_shape = Concat <axis = 0> (batch, sides)
     scale = Reshape (scale_column, scale_shape)
 
     added = Mul (u32, scale)
@@ -114,7 +116,7 @@ def _node(function: onnx.FunctionProto) -> Callable:
 
 
 def _schema(function: onnx.FunctionProto) -> defs.OpSchema:
-    """The first two inputs are the maps; the output has their dtype and shape."""
+    """The first two inputs are the maps; the output has their dtype and shape, Modulate's the language plan's batch."""
     types = ["tensor(float16)", "tensor(bfloat16)", "tensor(float)"]
     parameters = [defs.OpSchema.FormalParameter(n, "T" if i < 2 else "W", "") for i, n in enumerate(function.input)]
     schema = defs.OpSchema(
@@ -125,11 +127,20 @@ def _schema(function: onnx.FunctionProto) -> defs.OpSchema:
         outputs=[defs.OpSchema.FormalParameter(function.output[0], "T", "")],
         type_constraints=[("T", types, "maps"), ("W", types, "language")],
     )
-    schema.set_type_and_shape_inference_function(_as_first_input)
+    schema.set_type_and_shape_inference_function({"Modulate": _modulated, "Select": _selected}[function.name])
     return schema
 
 
-def _as_first_input(context: InferenceContext) -> None:
+def _modulated(context: InferenceContext) -> None:
+    maps = onnx.TypeProto()
+    maps.CopyFrom(context.get_input_type(0))
+    sides, gate = maps.tensor_type.shape.dim, context.get_input_type(4).tensor_type.shape.dim
+    if sides and gate and sides[0].dim_value == 1:
+        sides[0].CopyFrom(gate[0])
+    context.set_output_type(0, maps)
+
+
+def _selected(context: InferenceContext) -> None:
     context.set_output_type(0, context.get_input_type(0))
 
 

@@ -32,7 +32,7 @@ def _modulate(node: NodeContext) -> list[Output]:
     norm = ov.reduce_l2(attention, np.array([-1]), True)
     weights = ov.softmax(ov.divide(attention, ov.maximum(norm, _scalar(1e-12))), -1)
     raised = ov.sigmoid(ov.matmul(gate, weights, False, True))
-    scale = _like_means(ov.subtract(raised, _scalar(0.5)), mean)
+    scale = ov.reshape(ov.subtract(raised, _scalar(0.5)), _channels_of(u), True)  # maps of batch 1 take any batch's
     return _result(ov.add(_wide(x), ov.multiply(u, scale)), x)
 
 
@@ -51,7 +51,16 @@ def _select(node: NodeContext) -> list[Output]:
 
 def _means(maps: Value) -> Node:
     """[B,C,...] -> [B,C,1,...], over positions. The maps keep the layout in which convolutions leave them."""
-    return ov.reduce_mean(maps, np.arange(2, maps.get_output_partial_shape(0).rank.get_length()), True)
+    return ov.reduce_mean(maps, np.arange(2, _rank(maps)), True)
+
+
+def _channels_of(maps: Value) -> np.ndarray:
+    """The shape of a value a channel beside the maps; 0 keeps the batch and the channels of what is reshaped."""
+    return np.array([0, 0] + [1] * (_rank(maps) - 2))
+
+
+def _rank(maps: Value) -> int:
+    return maps.get_output_partial_shape(0).rank.get_length()
 
 
 def _like_means(values: Value, means: Value) -> Node:

@@ -6,7 +6,8 @@ An output feeds every input of the same name, so the table is the wiring too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from cstm.models.config import STAGES, CSTMConfig
 
 BATCH = "batch"
 TEXT_ENCODER, FUSION, DECODER = "text_encoder", "fusion", "decoder"
+FRAME_GRAPH = "frame_graph"
 FRAME, CLIP, SENTENCE, MASK_LOGITS = "frame", "clip", "sentence", "mask_logits"
 TOKEN_IDS, TOKEN_MASK, WORD_VECTORS = "token_ids", "token_mask", "word_vectors"
 LEVELS = 6
@@ -22,15 +24,19 @@ LEVELS = 6
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """A named tensor. Its first axis is the batch; `shape` holds the other, fixed axes; `dtype` is numpy's name."""
+    """A named tensor. Its first axis is the batch; `shape` holds the other, fixed axes; `dtype` is numpy's name.
+
+    once: whether it is one for the whole batch: its first axis is 1.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str = "float32"
+    once: bool = False
 
     def with_batch(self, batch: int) -> tuple[int, ...]:
         """The whole shape for a batch of `batch`."""
-        return (batch, *self.shape)
+        return (1 if self.once else batch, *self.shape)
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,36 @@ def contract(config: CSTMConfig) -> dict[str, Component]:
 
 def chain_inputs(config: CSTMConfig) -> tuple[TensorSpec, ...]:
     """What the whole chain takes from outside: the inputs that no component makes."""
-    components = contract(config).values()
+    return _from_outside(contract(config).values())
+
+
+def frame_graph(config: CSTMConfig) -> Component:
+    """All components but the text encoder linked to one, which runs once a frame.
+
+    Where CMAM brings the sentences in, the pixels are one frame's for all of them.
+    """
+    components = frame_components(config).values()
+    inputs = _from_outside(components)
+    inputs = tuple(replace(s, once=config.cmam) if s.name in (FRAME, CLIP) else s for s in inputs)
+    return Component(FRAME_GRAPH, inputs, list(components)[-1].outputs)
+
+
+def frame_components(config: CSTMConfig) -> dict[str, Component]:
+    """The components that run for each frame, by name, in order."""
+    return {name: component for name, component in contract(config).items() if name != TEXT_ENCODER}
+
+
+def program(config: CSTMConfig) -> dict[str, Component]:
+    """The linked network, in the order in which it runs: the text encoder once a sentence, one graph a frame."""
+    return {TEXT_ENCODER: contract(config)[TEXT_ENCODER], FRAME_GRAPH: frame_graph(config)}
+
+
+def parts(config: CSTMConfig) -> dict[str, Component]:
+    """Whatever can be run by itself, by name: the components, and the graph that links those of a frame."""
+    return contract(config) | program(config)
+
+
+def _from_outside(components: Collection[Component]) -> tuple[TensorSpec, ...]:
     made = {spec.name for component in components for spec in component.outputs}
     return tuple({s.name: s for c in components for s in c.inputs if s.name not in made}.values())
 
@@ -138,10 +173,10 @@ def check_arrays(owner: str, specs: tuple[TensorSpec, ...], arrays: dict) -> int
         shape = tuple(arrays[spec.name].shape)
         if len(shape) != len(spec.shape) + 1:
             raise ContractError(f"{owner}: {spec.name} has {len(shape)} axes, expected {len(spec.shape) + 1}")
-        batch = batch or shape[0]
-        if shape != spec.with_batch(batch) or batch < 1:
+        batch = batch if spec.once else batch or shape[0]
+        if shape != spec.with_batch(batch) or shape[0] < 1:
             raise ContractError(f"{owner}: {spec.name} has shape {shape}, expected {spec.with_batch(batch)}")
         dtype = str(arrays[spec.name].dtype).removeprefix("torch.")
         if dtype != spec.dtype:
             raise ContractError(f"{owner}: {spec.name} is {dtype}, expected {spec.dtype}")
-    return batch
+    return batch or 1

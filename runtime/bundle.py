@@ -12,7 +12,7 @@ import numpy as np
 
 from cstm.errors import BundleError, CSTMError
 from cstm.files import as_path, sha256
-from cstm.models.contract import MASK_LOGITS, chain_inputs, contract
+from cstm.models.contract import FRAME_GRAPH, MASK_LOGITS, chain_inputs, contract, frame_components, program
 from cstm.models.weights import SHIPPED
 from cstm.runtime.manifest import REBUILD, EngineRecord, Manifest
 from cstm.runtime.text import SentenceReader
@@ -58,9 +58,21 @@ class Bundle:
         return bool(self.provenance.get("trained"))
 
     def engines(self, backend: str, precision: str) -> dict[str, EngineRecord]:
-        """The engines of one TensorRT and precision by component; none unless there is one for each."""
+        """The engines of one TensorRT and precision by component; none unless there is one for each, linked or not."""
         found = {e.component: e for e in self.manifest.engines if (e.backend, e.precision) == (backend, precision)}
-        return found if found.keys() == contract(self.config).keys() else {}
+        whole = any(found.keys() >= names(self.config).keys() for names in (contract, program))
+        return found if whole else {}
+
+    def holds(self, component: str, precision: str) -> bool:
+        """Whether there is an ONNX model of a component, or of the linked graph, in `precision`."""
+        return onnx_file(component, precision) in self.manifest.files
+
+    def model(self, component: str, precision: str) -> Path:
+        """The path of an ONNX model, as `file`, and with it those that hold its weights."""
+        if component == FRAME_GRAPH:
+            for name in frame_components(self.config):
+                self.file(onnx_file(name, precision))
+        return self.file(onnx_file(component, precision))
 
     def file(self, name: str) -> Path:
         """The path of a file of the bundle whose hash agrees with the manifest. BundleError otherwise."""

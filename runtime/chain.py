@@ -1,4 +1,4 @@
-"""The components in a row, wired by the contract's names."""
+"""The network's parts in a row, wired by the contract's names: all components one by one, or linked."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import numpy as np
 
 from cstm.errors import EngineError
 from cstm.models.config import CSTMConfig
-from cstm.models.contract import MASK_LOGITS, TEXT_ENCODER, contract
+from cstm.models.contract import FRAME_GRAPH, MASK_LOGITS, TEXT_ENCODER, contract, program
 from cstm.runtime.session import Session
 
 
 class Chain:
-    """All components of one network as sessions of one backend. A context manager that closes them.
+    """One network as sessions of one backend. A context manager that closes them.
 
-    sessions: by component, for every component of the contract.
+    sessions: by name, for every component of the contract, or for both parts of the linked program.
     """
 
     def __init__(self, config: CSTMConfig, sessions: Mapping[str, Session]):
         self.config = config
-        self.components = contract(config)
+        self.components = program(config) if FRAME_GRAPH in sessions else contract(config)
         self.sessions = sessions
+        self._once = any(spec.once for component in self.components.values() for spec in component.inputs)
         self._lock = threading.Lock()
         self._closed = False
 
@@ -36,9 +37,15 @@ class Chain:
     def mask_logits(self, pixels: dict[str, np.ndarray], language_plan: dict) -> np.ndarray:
         """Mask logits float32 [Q,1,R,R].
 
-        pixels: "frame" uint8 [Q,3,R,R] and "clip" uint8 [Q,3,T,R,R]; one that no stream takes is passed over.
-        language_plan: from `language_plan`, for the same Q.
+        pixels: "frame" uint8 [1,3,R,R] and "clip" uint8 [1,3,T,R,R] for all sentences, or [Q,...], one for each; one
+        that no stream takes is passed over. language_plan: from `language_plan`.
         """
+        sentences, pictures = _batch(language_plan), _batch(pixels)
+        if self._once and pictures > 1:
+            rows = zip(_rows(pixels), _rows(language_plan), strict=True)
+            return np.concatenate([self.mask_logits(*row) for row in rows])
+        if not self._once and pictures < sentences:
+            pixels = {name: np.repeat(array, sentences, axis=0) for name, array in pixels.items()}
         values = pixels | language_plan
         with self._turn():
             for name, component in self.components.items():
@@ -71,3 +78,12 @@ class Chain:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _batch(arrays: dict) -> int:
+    return next(iter(arrays.values())).shape[0]
+
+
+def _rows(arrays: dict) -> list[dict]:
+    """A dict of batch 1 for each of the batch."""
+    return [{name: array[i : i + 1] for name, array in arrays.items()} for i in range(_batch(arrays))]

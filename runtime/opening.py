@@ -22,19 +22,19 @@ class Opened:
     chain: Chain
 
 
-def open_chain(bundle: Bundle, name: str = "auto", precision: str | None = None) -> Opened:
+def open_chain(bundle: Bundle, name: str = "auto", precision: str | None = None, linked: bool | None = None) -> Opened:
     """The chain of the backend `name`, which works or raises; "auto" takes the first of the table that opens this
-    bundle here and gives the recorded masks.
+    bundle here and gives the recorded masks. linked: as for `Backend.open_program`.
 
     MissingDependencyError, EngineError, ParityError or RequestError say what is missing, which version is, or which
     precisions there are; BundleError, that the bundle is damaged, whatever the backend.
     """
     if not isinstance(name, str) or name != "auto":
-        return _open(backend(name), bundle, precision, "asked for")
+        return _open(backend(name), bundle, precision, linked, "asked for")
     reasons: list[str] = []
     for candidate in map(backend, MODULES):
         try:
-            return _open(candidate, bundle, precision, "; ".join([*reasons, f"{candidate.name}: chosen"]))
+            return _open(candidate, bundle, precision, linked, "; ".join([*reasons, f"{candidate.name}: chosen"]))
         except BundleError:
             raise
         except CSTMError as error:
@@ -43,9 +43,9 @@ def open_chain(bundle: Bundle, name: str = "auto", precision: str | None = None)
     raise MissingDependencyError(f"no backend runs this bundle here ({'; '.join(reasons)}); see cstm doctor")
 
 
-def _open(found: Backend, bundle: Bundle, precision: str | None, reason: str) -> Opened:
+def _open(found: Backend, bundle: Bundle, precision: str | None, linked: bool | None, reason: str) -> Opened:
     agreed = agree(found, bundle, precision)
-    chain = Chain(bundle.config, found.open(bundle, agreed))
+    chain = Chain(bundle.config, found.open_program(bundle, agreed, linked))
     try:
         check_golden(bundle, chain, found.name, agreed)
     except BaseException:

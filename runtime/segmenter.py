@@ -50,15 +50,23 @@ class Segmenter:
     bundle: a bundle's folder. backend: "auto", or a name of `cstm doctor`'s list, which then works or raises; what was
     chosen and why is logged, and is in `reason`.
     precision: "fp32", "fp16", "bf16" or "int8"; None takes the backend's default.
+    linked: whether the components run as the one graph that they are linked to, or one by one (to look for a fault);
+    None links them where the bundle and the backend do.
 
     On loading, the chain's answer to the bundle's recorded input is compared with the recorded one: ParityError when
     they differ. Also BundleError, EngineError, MissingDependencyError. Warns (UntrainedWarning) of random weights.
     """
 
-    def __init__(self, bundle: str | Path | Bundle, backend: str = "auto", precision: str | None = None):
+    def __init__(
+        self,
+        bundle: str | Path | Bundle,
+        backend: str = "auto",
+        precision: str | None = None,
+        linked: bool | None = None,
+    ):
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle)
         self.config = self.bundle.config
-        opened = open_chain(self.bundle, backend, precision)
+        opened = open_chain(self.bundle, backend, precision, linked)
         self.backend, self.precision, self.reason, self.chain = (
             opened.backend,
             opened.precision,
@@ -107,21 +115,16 @@ class Segmenter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _language_plans(self, queries: list[Query]) -> list[tuple[int, dict]]:
-        """Sentences in batches of at most `max_batch`: how many, and their language plan."""
+    def _language_plans(self, queries: list[Query]) -> list[dict]:
+        """Those of the sentences, in batches of at most `max_batch`."""
         batches = [queries[i : i + self.bundle.max_batch] for i in range(0, len(queries), self.bundle.max_batch)]
-        return [(len(batch), self.chain.language_plan(stack(batch))) for batch in batches]
+        return [self.chain.language_plan(stack(batch)) for batch in batches]
 
-    def _frames(self, video: Video, language_plans: list[tuple[int, dict]], every: int) -> Iterator[FrameMasks]:
+    def _frames(self, video: Video, language_plans: list[dict], every: int) -> Iterator[FrameMasks]:
         with video:
             for frame, pixels, clip in clip_windows(video, self.config, every):
-                given = {FRAME: pixels, CLIP: clip}
-                logits = [
-                    self.chain.mask_logits(
-                        {k: np.repeat(a[None], count, axis=0) for k, a in given.items()}, language_plan
-                    )
-                    for count, language_plan in language_plans
-                ]
+                given = {FRAME: pixels[None], CLIP: clip[None]}
+                logits = [self.chain.mask_logits(given, language_plan) for language_plan in language_plans]
                 likely = probabilities(np.concatenate(logits))
                 found = masks(likely, frame.image.shape[:2], self.config.mask_rule)
                 yield FrameMasks(frame.index, frame.time, frame.image, found, scores(likely))

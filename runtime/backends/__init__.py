@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from types import ModuleType
 
 from cstm.errors import CSTMError, MissingDependencyError, RequestError
-from cstm.models.contract import contract
+from cstm.models.contract import contract, program
 from cstm.packages import installed_version
 from cstm.runtime.bundle import Bundle
 from cstm.runtime.session import Session
@@ -65,6 +65,10 @@ class Backend(ABC):
     def open_component(self, bundle: Bundle, component: str, precision: str) -> Session:
         """A session for one component. Called only after `require`, and when `precision` is offered."""
 
+    @abstractmethod
+    def links(self, bundle: Bundle, precision: str) -> bool:
+        """Whether it runs `bundle` in that precision as the linked program."""
+
     def why_not(self, precision: str) -> str:
         """Why this machine does not offer a precision that the bundle holds; "" where there is nothing to say."""
         return ""
@@ -81,8 +85,18 @@ class Backend(ABC):
             return str(error)
         return None
 
+    def open_program(self, bundle: Bundle, precision: str, linked: bool | None = None) -> dict[str, Session]:
+        """Sessions for a `Chain`: of the linked program where there is one, else of the components one by one.
+
+        linked: which of the two; RequestError where there is no linked program.
+        """
+        if linked and not self.links(bundle, precision):
+            raise RequestError(f"{self.name}: the bundle holds no linked program in {precision}; rebuild it")
+        whole = self.links(bundle, precision) if linked is None else linked
+        return self.open(bundle, precision, (program if whole else contract)(bundle.config))
+
     def open(self, bundle: Bundle, precision: str, components: Iterable[str] | None = None) -> dict[str, Session]:
-        """Sessions by component, all of them by default. What was opened is closed again when one fails."""
+        """Sessions by component, all of the contract by default. What was opened is closed again when one fails."""
         sessions: dict[str, Session] = {}
         try:
             for component in components or contract(bundle.config):

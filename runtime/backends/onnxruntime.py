@@ -8,10 +8,10 @@ from types import ModuleType
 import numpy as np
 
 from cstm.errors import EngineError, MissingDependencyError, first_line
-from cstm.models.contract import Component, contract
+from cstm.models.contract import FRAME_GRAPH, Component, parts
 from cstm.packages import installed_version
 from cstm.runtime.backends import Backend
-from cstm.runtime.bundle import Bundle, onnx_file
+from cstm.runtime.bundle import Bundle
 from cstm.runtime.device_array import NO_GPU, cuda_device
 from cstm.runtime.quiet_imports import import_onnxruntime
 from cstm.runtime.session import Session
@@ -105,10 +105,14 @@ class OnnxRuntimeBackend(Backend):
             return tuple(p for p in offered if p == "fp16")
         return tuple(offered if self.name == "onnxruntime" else offered[::-1])
 
+    def links(self, bundle: Bundle, precision: str) -> bool:
+        """As Backend.links."""
+        return bundle.holds(FRAME_GRAPH, precision)
+
     def open_component(self, bundle: Bundle, component: str, precision: str) -> Session:
         """As Backend.open_component."""
-        path = bundle.file(onnx_file(component, precision))
-        return OnnxRuntimeSession(contract(bundle.config)[component], path, PROVIDERS[self.name])
+        path = bundle.model(component, precision)
+        return OnnxRuntimeSession(parts(bundle.config)[component], path, PROVIDERS[self.name])
 
 
 def _with_options(provider: str) -> list:

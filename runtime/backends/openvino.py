@@ -6,6 +6,8 @@ In BF16 the text encoder stays in FP32: it runs once a sentence, and its roundin
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -14,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from cstm.errors import EngineError
-from cstm.models.contract import TEXT_ENCODER, Component, contract
+from cstm.models.contract import FRAME_GRAPH, TEXT_ENCODER, Component, parts
 from cstm.runtime.backends import Backend
-from cstm.runtime.bundle import Bundle, onnx_file
+from cstm.runtime.bundle import Bundle
 from cstm.runtime.quiet_imports import import_openvino
 from cstm.runtime.session import Session
 from cstm.signals import interrupts_held
@@ -29,41 +31,62 @@ PRECISIONS = {
     "fp16": ("fp16", "f16", "FP16"),
     "int8": ("int8", "f32", "INT8"),
 }
+ANY = -1  # a batch of any size
 
 
 class OpenVINOSession(Session):
-    """Runs one ONNX file on the CPU, computing in `precision`: fp32, bf16, fp16 or int8."""
+    """Runs one ONNX file on the CPU, computing in `precision`: fp32, bf16, fp16 or int8.
+
+    It is compiled for a batch of 1, whose sizes are then all known, and for any other batch when the first comes.
+    """
 
     def __init__(self, specs: Component, path: str | Path, precision: str = "fp32"):
         super().__init__(specs)
-        hint = {"INFERENCE_PRECISION_HINT": PRECISIONS[precision][1], "PERFORMANCE_HINT": "LATENCY"}
-        try:
-            with interrupts_held():  # it calls back into Python for our operators
-                compiled = _core().compile_model(_core().read_model(str(path)), "CPU", hint)
-        except RuntimeError as error:
-            raise EngineError(f"{path}: OpenVINO cannot load it ({_reason(error)})") from error
-        self.request = compiled.create_infer_request()
+        self.path = Path(path)
+        self._hint = {"INFERENCE_PRECISION_HINT": PRECISIONS[precision][1], "PERFORMANCE_HINT": "LATENCY"}
         self._lock = threading.Lock()
+        with self._loading():
+            self._model = _core().read_model(str(path))
+        self.requests = {1: self._compiled(1)}
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """As Session.run."""
-        self.specs.check_inputs(inputs)
+        batch = self.specs.check_inputs(inputs)
         with self._lock:  # a request runs for one thread at a time, and its outputs lie in its own memory
-            return self._infer(inputs)
-
-    def _infer(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        if self.request is None:
-            raise EngineError(f"{self.specs.name}: the session is closed")
-        try:
-            self.request.infer({n: np.ascontiguousarray(array) for n, array in inputs.items()}, share_inputs=True)
-        except RuntimeError as error:
-            raise EngineError(f"{self.specs.name}: OpenVINO failed ({_reason(error)}); run cstm doctor") from error
-        return {spec.name: self.request.get_tensor(spec.name).data.copy() for spec in self.specs.outputs}
+            return self._infer(inputs, 1 if batch == 1 else ANY)
 
     def close(self) -> None:
         """As Session.close."""
         with self._lock:
-            self.request = None
+            self._model = None
+            self.requests.clear()
+
+    def _infer(self, inputs: dict[str, np.ndarray], batch: int) -> dict[str, np.ndarray]:
+        if self._model is None:
+            raise EngineError(f"{self.specs.name}: the session is closed")
+        if batch not in self.requests:
+            self.requests[batch] = self._compiled(batch)
+        request = self.requests[batch]
+        try:
+            request.infer({n: np.ascontiguousarray(array) for n, array in inputs.items()}, share_inputs=True)
+        except RuntimeError as error:
+            raise EngineError(f"{self.specs.name}: OpenVINO failed ({_reason(error)}); run cstm doctor") from error
+        return {spec.name: request.get_tensor(spec.name).data.copy() for spec in self.specs.outputs}
+
+    def _compiled(self, batch: int) -> Any:
+        """A request for batches of that size, or of ANY."""
+        with self._loading():
+            model = self._model.clone()
+            model.reshape({spec.name: list(spec.with_batch(batch)) for spec in self.specs.inputs})
+            return _core().compile_model(model, "CPU", self._hint).create_infer_request()
+
+    @contextmanager
+    def _loading(self) -> Iterator[None]:
+        try:
+            with interrupts_held():  # it calls back into Python for our operators
+                yield
+        except RuntimeError as error:
+            raise EngineError(f"{self.path}: OpenVINO cannot load it ({_reason(error)})") from error
 
 
 def _reason(error: Exception) -> str:
@@ -94,11 +117,15 @@ class OpenVINOBackend(Backend):
         saturates = precision == "int8" and not sums_int8_exactly()
         return "this processor lacks VNNI, and OpenVINO's 8-bit sums saturate without it" if saturates else ""
 
+    def links(self, bundle: Bundle, precision: str) -> bool:
+        """As Backend.links."""
+        return bundle.holds(FRAME_GRAPH, PRECISIONS[precision][0])
+
     def open_component(self, bundle: Bundle, component: str, precision: str) -> Session:
         """As Backend.open_component."""
-        path = bundle.file(onnx_file(component, PRECISIONS[precision][0]))
+        path = bundle.model(component, PRECISIONS[precision][0])
         computed = "fp32" if (component, precision) == (TEXT_ENCODER, "bf16") else precision
-        return OpenVINOSession(contract(bundle.config)[component], path, computed)
+        return OpenVINOSession(parts(bundle.config)[component], path, computed)
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,7 @@ import numpy as np
 
 from cstm.errors import ContractError, EngineError, MissingDependencyError
 from cstm.kernels.plugin_v3 import register_plugins
-from cstm.models.contract import Component, check_arrays, contract
+from cstm.models.contract import FRAME_GRAPH, Component, check_arrays, parts
 from cstm.packages import EXTRAS
 from cstm.runtime.backends import Backend
 from cstm.runtime.bundle import Bundle
@@ -256,7 +256,7 @@ def _check_engine(trt: Any, engine: Any, specs: Component, max_batch: int) -> No
         check_arrays(f"engine of {specs.name}, inputs", specs.inputs, found[trt.TensorIOMode.INPUT]),
         check_arrays(f"engine of {specs.name}, outputs", specs.outputs, found[trt.TensorIOMode.OUTPUT]),
     }
-    largest = min(engine.get_tensor_profile_shape(spec.name, 0)[2][0] for spec in specs.inputs)
+    largest = min(engine.get_tensor_profile_shape(spec.name, 0)[2][0] for spec in specs.inputs if not spec.once)
     if fixed != {max_batch} or largest < max_batch:
         raise EngineError(f"{specs.name}: the engine takes batches up to {largest}, not {max_batch}: run `cstm build`")
 
@@ -289,11 +289,15 @@ class TensorRTBackend(Backend):
         """As Backend.precisions."""
         return tuple(p for p in ("fp16", "fp32", "int8") if bundle.engines(self.name, p))
 
+    def links(self, bundle: Bundle, precision: str) -> bool:
+        """As Backend.links."""
+        return FRAME_GRAPH in bundle.engines(self.name, precision)
+
     def open_component(self, bundle: Bundle, component: str, precision: str) -> Session:
         """As Backend.open_component."""
         engine = bundle.engines(self.name, precision)[component]
         return TensorRTSession(
-            contract(bundle.config)[component],
+            parts(bundle.config)[component],
             bundle.file(engine.file),
             backend=self.name,
             built_with=engine.built_with,

@@ -53,6 +53,10 @@ class TorchBackend(Backend):
         """As Backend.precisions."""
         return ("fp32",)
 
+    def links(self, bundle: Bundle, precision: str) -> bool:
+        """As Backend.links: it is the reference, and stays as the checkpoint has it."""
+        return False
+
     def open(self, bundle: Bundle, precision: str, components: Iterable[str] | None = None) -> dict[str, Session]:
         """As Backend.open; the checkpoint is read once."""
         sessions = torch_sessions(bundle.file(CHECKPOINT))

@@ -191,7 +191,7 @@ def test_parity_reports_a_backend_that_breaks(bundle_path, folder, monkeypatch, 
     monkeypatch.setattr(OnnxRuntimeSession, "run", broken)
     assert main(["parity", str(bundle_path), "--backends", "onnxruntime", "openvino", "--precisions", "fp32"]) == 1
     printed = capsys.readouterr().out
-    assert "failed: out of" in printed and "6 of 7 within tolerance" in printed
+    assert "failed: out of" in printed and "7 of 8 within tolerance" in printed
 
 
 def test_doctor_lists_every_backend(capsys):

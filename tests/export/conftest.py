@@ -19,5 +19,5 @@ class ListeningSteps:
 
 @pytest.fixture
 def listening_steps(tmp_path):
-    """Makes `ListeningSteps` in the test's folder."""
-    return lambda: ListeningSteps(tmp_path)
+    """Makes `ListeningSteps` in a folder, by default the test's."""
+    return lambda folder=tmp_path: ListeningSteps(folder)

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from dataclasses import asdict
+from itertools import product
 
 import pytest
 
@@ -15,7 +16,7 @@ from cstm.export import engines, make_models
 from cstm.export.builder import BuildBundle, BuildOptions
 from cstm.export.sources import Source
 from cstm.export.steps import held
-from cstm.models.contract import contract
+from cstm.models.contract import FRAME_GRAPH, parts
 from cstm.runtime.backends import backend
 from cstm.runtime.bundle import Bundle
 from cstm.runtime.chain import Chain
@@ -40,9 +41,11 @@ def test_the_bundle_is_complete(bundle_path):
         assert bundle.file(name).is_file()
     on_disk = {str(p.relative_to(bundle_path)) for p in bundle_path.rglob("*") if p.is_file()}
     assert on_disk == {*bundle.manifest.files, "manifest.json"}
-    assert {row["precision"]: row["relative"] < 1e-2 for row in bundle.manifest.parity} == {"fp32": 1, "fp16": 1}
+    checked = {(row["precision"], row["linked"]): row["relative"] < 1e-2 for row in bundle.manifest.parity}
+    assert checked == dict.fromkeys(product(("fp32", "fp16"), (False, True)), True)
     onnx_rows = [row for row in bundle.manifest.built if row["kind"] == "onnx"]
-    assert len(onnx_rows) == 10 and all(row["macs"] > 0 and row["nodes"] > 0 for row in onnx_rows)
+    assert len(onnx_rows) == 12 and all(row["nodes"] > 0 for row in onnx_rows)
+    assert all(row["macs"] > 0 for row in onnx_rows if row["component"] != FRAME_GRAPH)
 
 
 def test_engines_are_built_without_a_gpu(bundle_path):
@@ -50,7 +53,7 @@ def test_engines_are_built_without_a_gpu(bundle_path):
     bundle = Bundle(bundle_path)
     for precision in ("fp32", "fp16"):
         entries = bundle.engines("tensorrt_rtx", precision)
-        assert set(entries) == set(contract(bundle.config))
+        assert set(entries) == set(parts(bundle.config))
         for entry in entries.values():
             tied_to = entry.built_with
             assert (tied_to.tensorrt, tied_to.gpu) == (pytest.importorskip("tensorrt_rtx").__version__, None)
@@ -188,7 +191,7 @@ def test_int8_comes_with_its_plan_its_calibration_and_what_it_costs(int8_build, 
     fp32, int8 = manifest.accuracy
     assert (fp32["precision"], fp32["drop"], fp32["agreement"]) == ("fp32", 0, 1)
     assert int8["precision"] == "int8" and 0 < int8["agreement"] <= 1 and int8["samples"] == fp32["samples"] == 8
-    quantised = {r["component"]: r["quantised"] for r in manifest.built if r["precision"] == "int8"}
+    quantised = {r["component"]: r["quantised"] for r in manifest.built if "quantised" in r}
     assert {name for name, count in quantised.items() if count} == set(manifest.plan["int8"])
     assert not any("int8_tensorrt" in name for name in manifest.files)
 
@@ -227,7 +230,7 @@ def test_a_plan_chooses_the_blocks(int8_build, small_checkpoint):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         manifest = Bundle(BuildBundle(options)()).manifest
-    quantised = {r["component"]: r["quantised"] for r in manifest.built if r["precision"] == "int8"}
+    quantised = {r["component"]: r["quantised"] for r in manifest.built if "quantised" in r}
     assert quantised == dict.fromkeys(quantised, 0) | {"decoder": 1, "spatial_encoder": 6}
     before, after = (output / "onnx/fp32/temporal_encoder.onnx", folder / "planned/onnx/int8/temporal_encoder.onnx")
     assert after.read_bytes() == before.read_bytes()
@@ -243,5 +246,5 @@ def test_int8_engines_come_with_int8(int8_build, small_checkpoint):
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         bundle = Bundle(BuildBundle(options)())
     engines = bundle.engines("tensorrt_rtx", "int8")
-    assert engines.keys() == contract(bundle.config).keys()
+    assert engines.keys() == parts(bundle.config).keys()
     assert all(bundle.file(engine.file).stat().st_size > 1000 for engine in engines.values())

@@ -37,7 +37,7 @@ def make(listening_steps, monkeypatch):
             monkeypatch.setattr(module, "cuda_device", lambda: gpu)
         monkeypatch.setattr(engines, "tensorrt_version", lambda backend: version)
         samples = {"decoder": {"fused_1": np.arange(6).reshape(3, 2)}}
-        reference = SimpleNamespace(components=contract(CONFIG), component_samples=samples)
+        reference = SimpleNamespace(config=CONFIG, components=contract(CONFIG), component_samples=samples)
         steps = listening_steps()
         made, record = MakeEngines(steps, reference, "tensorrt", attention, max_batch)("decoder", precision)
         return made, record, steps.inputs[record.file], asked

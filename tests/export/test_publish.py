@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from cstm.errors import BundleError, ParityError
@@ -54,3 +55,10 @@ def test_a_file_that_changed_after_its_step_is_not_published(bundle_copy, tmp_pa
     with pytest.raises(BundleError, match=r"tokenizer\.json: altered"):
         publish.publish(bundle_copy, manifest, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_onnx_reads_every_model_of_a_bundle_with_its_weights(bundle_path):
+    models = sorted(bundle_path.glob("onnx/*/*.onnx"))
+    assert models
+    for path in models:
+        onnx.checker.check_model(onnx.load(path))

@@ -127,6 +127,28 @@ def test_shape_inference_sees_through_the_functions(model):
     assert sorted(shapes[name] for name in outputs) == sorted([["batch", C, 3, 5, 7], ["batch", C, 5, 7]], key=str)
 
 
+ONE_FRAME = """
+<ir_version: 10, opset_import: ["": 20, "cstm": 1]>
+g (float[1,6,3,5,7] x, float[batch,6,7] key, float[batch,7] bias, float[batch,6,7] gate) => (float[batch,6,3,5,7] fused)
+{
+    u = Relu(x)
+    fused = cstm.Modulate(x, u, key, bias, gate)
+}
+"""
+
+
+@pytest.mark.parametrize("run", [_onnxruntime, _openvino])
+def test_one_frame_meets_any_number_of_sentences(run):
+    from cstm.kernels import plain
+
+    model = add_functions(onnx.parser.parse_model(ONE_FRAME))
+    onnx.checker.check_model(model, full_check=True)
+    x, key, bias, gate = (torch.randn(shape) for shape in ((1, C, 3, 5, 7), (B, C, N), (B, N), (B, C, N)))
+    got = run(model, {"x": x.numpy(), "key": key.numpy(), "bias": bias.numpy(), "gate": gate.numpy()})
+    repeated = x.expand(B, *x.shape[1:])
+    np.testing.assert_allclose(got, plain.modulate(repeated, repeated.relu(), key, bias, gate), rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("sides", [(1, 1), (4, 3), (2, 3, 4)])
 def test_a_body_alone_serves_any_number_of_axes(sides):
     from cstm.kernels import plain

@@ -107,3 +107,32 @@ def test_a_map_of_unknown_size_is_refused(bundle):
         value.type.tensor_type.shape.dim[-1].dim_param = "width"
     with pytest.raises(RequestError, match="known sizes"):
         use_plugins(model)
+
+
+FRAME = """
+<ir_version: 10, opset_import: ["": 20, "cstm": 1]>
+g (float[1,8,6,5] x, float[batch,8,7] key, float[batch,7] bias, float[batch,8,7] gate) => (float[batch,8,6,5] y)
+{
+    u = Relu(x)
+    once = cstm.Modulate(x, u, key, bias, gate)
+    v = Relu(once)
+    y = cstm.Modulate(once, v, key, bias, gate)
+}
+"""
+
+
+def test_plugins_repeat_one_frame_for_every_sentence_where_words_first_touch_it(monkeypatch):
+    evaluator_ops = interpreted(monkeypatch)
+    plain = add_functions(onnx.parser.parse_model(FRAME))
+    for node in plain.graph.node:
+        node.name = f"making {node.output[0]}"
+    model = use_plugins(plain)
+    assert [node.op_type for node in model.graph.node].count("Expand") == 2
+    rng = np.random.default_rng(0)
+    shapes = {"x": (1, 8, 6, 5), "key": (3, 8, 7), "bias": (3, 7), "gate": (3, 8, 7)}
+    inputs = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    (got,), (want,) = (
+        ReferenceEvaluator(given, new_ops=ops).run(None, inputs)
+        for given, ops in ((model, evaluator_ops), (plain, None))
+    )
+    np.testing.assert_allclose(got, want, atol=1e-5)

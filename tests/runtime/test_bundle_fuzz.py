@@ -37,23 +37,27 @@ def test_files_that_were_built_wrong(bundle_copy, name, content):
 
 @pytest.mark.parametrize("backend", OPEN_MODEL)
 def test_a_model_that_fails_as_it_runs(tmp_path, backend):
-    """Six numbers are no rows of five."""
+    """Three numbers are no seven rows of five, which it is told as it runs."""
     tensor = onnx.helper.make_tensor_value_info
     graph = onnx.helper.make_graph(
-        [onnx.helper.make_node("Reshape", ["x", "shape"], ["y"])],
+        [
+            onnx.helper.make_node("Gather", ["x", "first"], ["row"]),
+            onnx.helper.make_node("Cast", ["row"], ["shape"], to=onnx.TensorProto.INT64),
+            onnx.helper.make_node("Reshape", ["x", "shape"], ["y"]),
+        ],
         "broken",
         [tensor("x", onnx.TensorProto.FLOAT, ["batch", 3])],
-        [tensor("y", onnx.TensorProto.FLOAT, ["batch", 5])],
-        [onnx.numpy_helper.from_array(np.array([-1, 5]), "shape")],
+        [tensor("y", onnx.TensorProto.FLOAT, ["batch", 5, 1])],
+        [onnx.numpy_helper.from_array(np.array(0), "first")],
     )
     opsets = [onnx.helper.make_opsetid("", 20)]
     onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10), tmp_path / "m.onnx")
-    specs = Component("broken", (TensorSpec("x", (3,)),), (TensorSpec("y", (5,)),))
+    specs = Component("broken", (TensorSpec("x", (3,)),), (TensorSpec("y", (5, 1)),))
     with (
         OPEN_MODEL[backend](specs, tmp_path / "m.onnx") as session,
         pytest.raises(EngineError, match="broken") as raised,
     ):
-        session.run({"x": np.ones((2, 3), np.float32)})
+        session.run({"x": np.array([[7, 5, 1]], np.float32)})
     assert len(str(raised.value).splitlines()) == 1
 
 

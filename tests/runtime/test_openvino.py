@@ -3,11 +3,13 @@
 import signal
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from cstm.models.config import CSTMConfig
 from cstm.models.contract import TEXT_ENCODER, contract
 from cstm.runtime.backends import openvino
+from cstm.runtime.bundle import Bundle, onnx_file
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
@@ -15,7 +17,7 @@ def test_the_text_encoder_never_computes_in_bf16(precision, monkeypatch):
     """It runs once a sentence, and its rounding would reach every frame."""
     asked = {}
     monkeypatch.setattr(openvino, "OpenVINOSession", lambda specs, path, p: asked.update({specs.name: (path, p)}))
-    bundle = SimpleNamespace(config=CSTMConfig.from_preset("tiny"), file=lambda name: name)
+    bundle = SimpleNamespace(config=CSTMConfig.from_preset("tiny"), model=onnx_file)
     openvino.make("openvino").open(bundle, precision)
     assert asked.keys() == contract(bundle.config).keys()
     for name, (path, computed) in asked.items():
@@ -37,11 +39,23 @@ def test_openvino_is_not_interrupted_in_its_callbacks(monkeypatch, default_inter
     class Core:
         def read_model(self, path):
             signal.raise_signal(signal.SIGINT)
-            return path
-
-        def compile_model(self, *_):
             raise RuntimeError("Check failed: the callback raised")
 
     monkeypatch.setattr(openvino, "_core", Core)
     with pytest.raises(KeyboardInterrupt):
         openvino.OpenVINOSession(contract(CSTMConfig.from_preset("tiny"))["decoder"], "decoder.onnx")
+
+
+def test_a_model_is_compiled_for_one_sentence_and_once_more_for_any_other_number(fp32_models):
+    specs = contract(Bundle(fp32_models["decoder"].parents[2]).config)["decoder"]
+    rng = np.random.default_rng(0)
+    several = {spec.name: rng.standard_normal(spec.with_batch(3)).astype(np.float32) for spec in specs.inputs}
+    with openvino.OpenVINOSession(specs, fp32_models["decoder"]) as session:
+        ones = [session.run({name: a[i : i + 1] for name, a in several.items()})["mask_logits"] for i in range(3)]
+        assert session.requests.keys() == {1}
+        model = session.requests[1].get_compiled_model()
+        assert model.inputs[0].get_partial_shape().is_static
+        for count in (3, 2):
+            found = session.run({name: a[:count] for name, a in several.items()})["mask_logits"]
+            np.testing.assert_allclose(found, np.concatenate(ones[:count]), atol=1e-4)
+        assert len(session.requests) == 2

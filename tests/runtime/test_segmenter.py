@@ -21,6 +21,7 @@ from cstm.errors import (
     VideoError,
 )
 from cstm.files import sha256
+from cstm.models.contract import FRAME_GRAPH
 from cstm.runtime.backends import MODULES, backend
 from cstm.runtime.bundle import Bundle, onnx_file
 from cstm.runtime.segmenter import UnknownWordWarning, UntrainedWarning
@@ -251,7 +252,7 @@ def test_openvino_does_not_pass_bf16_off_as_fp32(bundle_path):
     inputs, expected = bundle.golden()
     for precision in found.precisions(bundle):
         with Segmenter(bundle, "openvino", precision) as segmenter:
-            request = segmenter.chain.sessions["decoder"].request
+            request = segmenter.chain.sessions[FRAME_GRAPH].requests[1]
             hint = str(request.get_compiled_model().get_property("INFERENCE_PRECISION_HINT"))
             error = np.abs(segmenter.chain(inputs) - expected).max()
         if precision == "fp32":
