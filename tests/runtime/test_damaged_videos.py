@@ -177,3 +177,13 @@ def test_a_long_recording_joined_to_a_short_one_keeps_its_pace(tmp_path):
     short.write_bytes(short.read_bytes() + long.read_bytes())
     frames, _ = read(short)
     assert [frame.time for frame in frames] == pytest.approx([i / 10 for i in range(52)])
+
+
+def test_a_short_end_that_is_missing_is_said(tmp_path):
+    """Cut between two packets, where nothing is wrong with what is left."""
+    path = write_video(tmp_path / "cut.mp4", count=80, container={"movflags": "faststart"})
+    with av.open(str(path)) as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.size]
+    path.write_bytes(path.read_bytes()[: places[72]])
+    with open_video(path) as video, pytest.raises(VideoError, match=r"breaks off after frame 72 of 80.*last 8\.0 s"):
+        list(video)

@@ -24,6 +24,7 @@ def times(stamps, fps=10, **how):
         ([0, None, 0.2], [0, 0.1, 0.2]),
         ([0, 0.1, 0.1, 0.2], [0, 0.1, 0.11, 0.2]),  # one repeats: the next keeps its time
         ([0, 0.2, 0.1, 0.3], [0, 0.2, 0.21, 0.3]),
+        ([0, 0.5, 0.3, 0.7], [0, 0.5, 0.51, 0.7]),  # two frames back are no other recording
         ([0, 0.1, 0.5, 0, 0.3], [0, 0.1, 0.5, 0.6, 0.9]),  # another recording
         ([0, 60, 120], [0, 60, 120]),  # a time lapse
     ],

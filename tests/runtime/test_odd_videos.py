@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 from PIL import Image
 
 from cstm.errors import VideoError
@@ -98,6 +99,77 @@ def test_the_film_is_taken_and_not_the_cover_before_it(tmp_path):
             container.mux(stream.encode())
     with open_video(path) as video:
         assert video.size == (32, 32) and len(list(video)) == 5
+
+
+def two_films(path, shades, codecs=("mpeg4", "mpeg4"), counts=(5, 5), default=None, attached=None):
+    """Two video streams, each of one shade of grey."""
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream(codec, rate=10) for codec in codecs]
+        for number, (stream, codec) in enumerate(zip(streams, codecs, strict=True)):
+            stream.width = stream.height = 64
+            stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+            if default is not None:
+                stream.disposition = Disposition.default if number == default else Disposition(0)
+            if number == attached:
+                stream.disposition = Disposition.attached_pic
+        for stream, shade, count in zip(streams, shades, counts, strict=True):
+            image = np.full((64, 64, 3), shade, np.uint8)
+            for _ in range(count):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("default", [0, 1])
+def test_of_two_films_the_default_one_is_taken(tmp_path, default):
+    path = two_films(tmp_path / "two.mkv", (40, 200), default=default)
+    with open_video(path) as video:
+        assert {round(float(frame.image.mean()) / 40) * 40 for frame in video} == {(40, 200)[default]}
+
+
+def test_the_cover_of_a_sound_file_is_no_film(tmp_path):
+    path = tmp_path / "song.mp4"
+    with av.open(str(path), "w") as container:
+        sound, cover = container.add_stream("aac", rate=8000), container.add_stream("mjpeg", rate=10)
+        cover.width = cover.height = 64
+        cover.pix_fmt, cover.disposition = "yuvj420p", Disposition.attached_pic
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        silence.sample_rate = 8000
+        sound.layout = "mono"
+        picture = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 90, np.uint8), format="rgb24")
+        for stream, frame in ((cover, picture), (sound, silence)):
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+    with pytest.raises(VideoError, match="no video stream"):
+        open_video(path)
+
+
+@pytest.mark.parametrize("name", ["http:a.mp4", "concat:a.mp4", "subfile,,start,0,end,0,,:a.mp4", "pipe:0.mp4"])
+def test_a_name_that_looks_like_an_address_is_a_name(tmp_path, monkeypatch, name):
+    write_video(tmp_path / "plain.mp4").rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    with open_video(name) as video:
+        assert len(list(video)) == 12
+
+
+def joined(path, leap):
+    """Six frames, and six more that many seconds later."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width = stream.height = 64
+        stream.pix_fmt, stream.codec_context.time_base = "yuv420p", Fraction(1, 10)
+        for number in range(12):
+            picture = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 90, np.uint8), format="rgb24")
+            picture.pts, picture.time_base = number + 10 * leap * (number > 5), Fraction(1, 10)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize(("name", "last"), [("pause.mkv", 31.1), ("joined.ts", 1.1)])
+def test_a_leap_is_a_pause_but_where_recordings_are_joined(tmp_path, name, last):
+    with open_video(joined(tmp_path / name, leap=30)) as video:
+        assert [frame.time for frame in video][-1] == pytest.approx(last, abs=0.02)
 
 
 @pytest.mark.parametrize("grey_first", [True, False])

@@ -48,6 +48,11 @@ def test_a_picture_of_a_kind_that_is_not_read_is_refused(tmp_path):
         open_video(fill(tmp_path, "1.png", "2.gif"))
 
 
+def test_two_pictures_of_two_names_are_two_frames(tmp_path):
+    fill(tmp_path, "left1.png", "right1.png")
+    assert len(shades(tmp_path)) == 2
+
+
 def test_names_of_one_kind_or_without_numbers_are_nothing_to_speak_of(tmp_path):
     assert shades(fill(tmp_path / "a", "f1.png", "f10.png", "f2.png")) == ([0, 2, 1], [])
     assert shades(fill(tmp_path / "b", "first.png", "second.png")) == ([0, 1], [])
