@@ -34,7 +34,8 @@ class FrameTimes:
         if self._last is None or self._zero is None or self._is_elsewhere(stamp - self._zero - self._last):
             self._zero = stamp - expected
             return expected
-        return max(stamp - self._zero, self._last + self._step / 10)
+        time = stamp - self._zero
+        return time if time > self._last else self._last + self._step / 10
 
     def _is_elsewhere(self, ahead: float) -> bool:
         return ahead < -RESTART_FRAMES * self._step or ahead > self._leap

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from cstm.errors import RequestError, VideoError
-from cstm.files import atomic_path, check_place
-from cstm.runtime import rle
+from cstm.files import check_place
+from cstm.runtime.masks_file import MasksWriter
 from cstm.runtime.overlay import Overlay
-from cstm.runtime.segmenter import FrameMasks, Segmenter
+from cstm.runtime.segmenter import Segmenter
 from cstm.runtime.video import Video
 from cstm.runtime.video_writer import VideoWriter
 
@@ -36,37 +35,38 @@ def segment_to_files(
     masks: str | Path | None = None,
     report: Callable[[int], None] | None = None,
 ) -> Written:
-    """Segment `video` and write the overlay video (mp4) and the masks (JSON), those that are asked for.
+    """Segment `video` and write the overlay video (mp4) and the masks (JSON, or JSON lines), those that are asked for.
 
-    The JSON holds the video's size and rate, the sentences and, per frame, index, time in seconds, scores and COCO
-    run lengths. report: called with each finished frame's index. A video that breaks off is written up to there;
-    VideoError only when there was nothing to write.
+    Both are written as the frames come, and neither is kept in memory. The overlay shows each frame when the video
+    does. report: called with each finished frame's index. A video that breaks off is written up to there; VideoError
+    only when there was nothing to write.
     """
-    frames, broken = [], None
+    count, broken = 0, None
     _check_places(video.name, overlay, masks)
     results = segmenter.segment(video, sentences, every)
+    trained = segmenter.bundle.trained
+    head = {"size": list(video.size), "fps": video.fps, "sentences": sentences, "trained": trained}
     with ExitStack() as stack:
-        masks_file = stack.enter_context(atomic_path(masks)) if masks else None
-        writer = stack.enter_context(VideoWriter(overlay, video.size, video.fps, every=every)) if overlay else None
-        painter = Overlay(sentences, note=None if segmenter.bundle.trained else UNTRAINED)
+        masks_file = stack.enter_context(MasksWriter(masks, head)) if masks else None
+        pace = video.fps / every
+        writer = stack.enter_context(VideoWriter(overlay, video.size, pace)) if overlay else None
+        painter = Overlay(sentences, note=None if trained else UNTRAINED)
         try:
             for result in results:
                 if writer:
-                    writer.write(painter.draw(result.image, result.masks))
-                frames.append(_record(result) if masks else result.index)
+                    writer.write(painter.draw(result.image, result.masks), result.time)
+                if masks_file:
+                    masks_file.write(result)
+                count += 1
                 if report:
                     report(result.index)
         except VideoError as error:
-            if not frames:
+            if not count:
                 raise
             broken = error
         if writer:
-            writer.end(video.read)
-        if masks_file:
-            head = {"size": list(video.size), "fps": video.fps, "sentences": sentences}
-            record = head | {"trained": segmenter.bundle.trained, "frames": frames}
-            masks_file.write_text(json.dumps(record), encoding="utf-8")
-    return Written(len(frames), broken)
+            writer.end(video.end)
+    return Written(count, broken)
 
 
 def _check_places(video: str, overlay: str | Path | None, masks: str | Path | None) -> None:
@@ -76,12 +76,3 @@ def _check_places(video: str, overlay: str | Path | None, masks: str | Path | No
     places = [Path(place).resolve() for place in (video, *outputs)]
     if len(set(places)) < len(places):
         raise RequestError("the video, the overlay and the masks must be three different files")
-
-
-def _record(result: FrameMasks) -> dict:
-    return {
-        "index": result.index,
-        "time": round(result.time, 6),
-        "scores": [round(float(score), 6) for score in result.scores],
-        "masks": [rle.encode(mask) for mask in result.masks],
-    }

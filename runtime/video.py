@@ -29,13 +29,14 @@ class Video:
     """An open video: iterate once, close after. The first frame is read on opening, so that a video with none fails.
 
     size: (height, width) in pixels. fps: average frames a second. count: declared number of frames, or None.
-    read: how many frames were given so far. notes: what was passed over, a line each; complete after the last frame.
+    read: how many frames were given so far. end: seconds until which the last of them is shown. notes: what was passed
+    over, a line each; complete after the last frame.
     VideoError while iterating: a frame of another size, or, after every readable frame, that the video breaks off.
     """
 
     def __init__(self, source: Source):
         self.name, self.fps, self.count, self.notes = source.name, source.fps, source.count, source.notes
-        self.read = 0
+        self.read, self.end = 0, 0.0
         self._close, self._closed = source.close, False
         try:
             first = next(source.frames, None)
@@ -57,7 +58,7 @@ class Video:
             if frame.image.shape[:2] != self.size:
                 found, first = (f"{w}x{h}" for h, w in (frame.image.shape[:2], self.size))
                 raise VideoError(f"{self.name}: frame {frame.index} is {found}, the first {first}; make them one size")
-            self.read += 1
+            self.read, self.end = self.read + 1, frame.time + 1 / self.fps
             yield frame
 
     def close(self) -> None:

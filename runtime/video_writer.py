@@ -18,19 +18,26 @@ from cstm.runtime.pictures import reason
 
 # FFmpeg's numbers for BT.709 and for studio range (16 to 235).
 BT709, STUDIO_RANGE = 1, 1
-SLOWEST, FASTEST = Fraction(1, 10_000), Fraction(100_000)  # frames a second that an mp4's clock can tell
+CLOCK = 90_000  # ticks a second, MPEG's own: a frame of every usual pace lasts a whole number of them
+LONGEST = 2**30  # ticks, over three hours, that players take for one frame
+SLOWEST, FASTEST = Fraction(1, 10_000), Fraction(CLOCK)  # frames a second that this clock can tell
+# x264's usual effort takes twice the time of "veryfast" for a file that is as good and a little smaller. Without
+# B-frames the file's order is the frames', so that each is shown exactly as long as is said.
+X264 = {"preset": "veryfast", "bf": "0"}
 
 
 class VideoWriter:
     """Writes RGB frames to an H.264 mp4 file, which appears when the block ends and not at all when it fails.
 
     size: (height, width) in pixels; odd sides lose their last row or column, as 4:2:0 video needs even ones.
-    fps: frames a second. crf: x264's quality, from 0 (lossless) to 51. every: of how many frames one is written; each
-    is shown for as long as those would be.
+    fps: frames a second, on average. crf: x264's quality, from 0 (lossless) to 51. pixel_aspect: a pixel's width over
+    its height.
     MissingDependencyError when PyAV lacks libx264; VideoError when no frame was written or the disk refuses.
     """
 
-    def __init__(self, path: str | Path, size: tuple[int, int], fps: float, crf: int = 20, every: int = 1):
+    def __init__(
+        self, path: str | Path, size: tuple[int, int], fps: float, crf: int = 20, pixel_aspect: Fraction = Fraction(1)
+    ):
         if "libx264" not in av.codecs_available:
             raise MissingDependencyError("this PyAV lacks libx264; pip install av from a wheel")
         if not (math.isfinite(fps) and fps > 0):
@@ -38,8 +45,9 @@ class VideoWriter:
         self.path = Path(path)
         self.fps = min(max(Fraction(fps).limit_denominator(10_000), SLOWEST), FASTEST)
         self.height, self.width = (side - side % 2 or 2 for side in size)
-        self.crf, self.every, self._written = crf, every, 0
-        self._end: int | None = None  # the number of the frame up to which the last is shown
+        self.crf, self.pixel_aspect = crf, pixel_aspect
+        self._written, self._tick = 0, -1  # frames, and the last one's place on the clock
+        self._end: int | None = None  # the tick until which the last frame is shown
         self._stack = ExitStack()
 
     def __enter__(self) -> VideoWriter:
@@ -47,17 +55,23 @@ class VideoWriter:
             temporary = stack.enter_context(atomic_path(self.path))
             options = {"movflags": "faststart"}
             self._container = stack.enter_context(av.open(f"file:{temporary}", "w", format="mp4", options=options))
-            self._stream = self._container.add_stream("libx264", rate=self.fps, options={"crf": str(self.crf)})
+            self._stream = self._container.add_stream("libx264", rate=self.fps, options={"crf": str(self.crf), **X264})
             self._stream.width, self._stream.height, self._stream.pix_fmt = self.width, self.height, "yuv420p"
             # Players take untagged video for BT.601 or BT.709 as they see fit.
             context = self._stream.codec_context
             context.colorspace = context.color_primaries = context.color_trc = BT709
             context.color_range = STUDIO_RANGE
+            context.time_base = self._stream.time_base = Fraction(1, CLOCK)
+            context.sample_aspect_ratio = self.pixel_aspect
             self._stack = stack.pop_all()
         return self
 
-    def write(self, image: np.ndarray) -> None:
-        """Append a frame, RGB uint8 [H,W,3] of the writer's size; VideoError on another."""
+    def write(self, image: np.ndarray, time: float | None = None) -> None:
+        """Append a frame, RGB uint8 [H,W,3] of the writer's size; VideoError on another.
+
+        time: seconds from the video's start at which it is shown; None puts it where an even pace has it. A frame that
+        is not later than the one before is shown right after it.
+        """
         even = np.ascontiguousarray(image[: self.height, : self.width])
         if even.dtype != np.uint8 or even.shape != (self.height, self.width, 3):
             raise VideoError(
@@ -66,13 +80,13 @@ class VideoWriter:
         frame = av.VideoFrame.from_ndarray(even, format="rgb24")
         with self._video_error():
             frame = frame.reformat(format="yuv420p", dst_colorspace=BT709, dst_color_range=STUDIO_RANGE)
-            frame.pts, frame.time_base = self.every * self._written, 1 / self.fps
+            frame.pts, frame.time_base = self._next_tick(time), Fraction(1, CLOCK)
             self._container.mux(self._stream.encode(frame))
-        self._written += 1
+        self._written, self._tick = self._written + 1, frame.pts
 
-    def end(self, count: int) -> None:
-        """The video that every so many frames are of has `count`: the last one written is not shown beyond its end."""
-        self._end = count
+    def end(self, time: float) -> None:
+        """The last frame is shown until `time`, in seconds; where nothing is said, for as long as an even pace has."""
+        self._end = round(time * CLOCK)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -86,13 +100,19 @@ class VideoWriter:
             else:
                 self._container.mux(self._last(self._stream.encode()))
 
+    def _next_tick(self, time: float | None) -> int:
+        wanted = round(self._written / self.fps * CLOCK if time is None else time * CLOCK)
+        if not self._written:
+            return max(wanted, 0)
+        return min(max(wanted, self._tick + 1), self._tick + LONGEST)
+
     def _last(self, packets: list[av.Packet]) -> list[av.Packet]:
-        """The last packets, with the last frame's duration; the others' is the distance to the next."""
-        last = self.every * (self._written - 1)
-        shown = self.every if self._end is None else min(max(self._end - last, 1), self.every)
-        for packet in packets:
-            # The last in the file's order counts as well: it ends the track.
-            packet.duration = shown if packet.pts == last or packet is packets[-1] else self.every
+        """The last packets, each with its duration: to the next one, and the last frame's to the end."""
+        pace = round(CLOCK / self.fps)
+        end = self._tick + pace if self._end is None else self._end
+        ends = [packet.pts for packet in packets[1:]] + [end]
+        for packet, following in zip(packets, ends, strict=True):
+            packet.duration = min(max(following - packet.pts, 1), LONGEST)
         return packets
 
     @contextmanager

@@ -27,6 +27,7 @@ def times(stamps, fps=10, **how):
         ([0, 0.5, 0.3, 0.7], [0, 0.5, 0.51, 0.7]),  # two frames back are no other recording
         ([0, 0.1, 0.5, 0, 0.3], [0, 0.1, 0.5, 0.6, 0.9]),  # another recording
         ([0, 60, 120], [0, 60, 120]),  # a time lapse
+        ([0, 0.001, 0.3, 0.302], [0, 0.001, 0.3, 0.302]),  # bursts
     ],
 )
 def test_times(stamps, expected):

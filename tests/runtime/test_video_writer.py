@@ -1,6 +1,7 @@
 """How long each frame of a written video is shown."""
 
 import struct
+from fractions import Fraction
 from types import SimpleNamespace
 
 import av
@@ -47,14 +48,42 @@ def test_frames_follow_each_other(tmp_path, fps):
 @pytest.mark.parametrize(("count", "every"), [(20, 1), (20, 3), (21, 5), (50, 30), (40, 1000), (200, 7)])
 def test_each_is_shown_until_the_next_and_the_last_until_the_end(tmp_path, count, every):
     numbers = range(0, count, every)
-    with VideoWriter(tmp_path / "out.mp4", (48, 64), 10, every=every) as writer:
+    with VideoWriter(tmp_path / "out.mp4", (48, 64), 10 / every) as writer:
         for number in numbers:
-            writer.write(image(number))
-        writer.end(count)
+            writer.write(image(number), number / 10)
+        writer.end(count / 10)
     frames, length = shown(tmp_path / "out.mp4")
     assert [time for time, _ in frames] == pytest.approx([number / 10 for number in numbers])
     assert [shade for _, shade in frames] == pytest.approx(list(numbers), abs=4)
     assert [length, *declared(tmp_path / "out.mp4")] == pytest.approx([count / 10] * 3)
+
+
+def test_frames_are_shown_when_they_are_said_to_be(tmp_path):
+    times = [0, 0.04, 0.5, 0.51, 2, 2.003, 7]
+    with VideoWriter(tmp_path / "out.mp4", (48, 64), 25) as writer:
+        for number, time in enumerate(times):
+            writer.write(image(20 * number), time)
+        writer.end(9.5)
+    frames, length = shown(tmp_path / "out.mp4")
+    assert [time for time, _ in frames] == pytest.approx(times, abs=1e-4)
+    assert [shade for _, shade in frames] == pytest.approx(list(range(0, 140, 20)), abs=4)
+    assert [length, *declared(tmp_path / "out.mp4")] == pytest.approx([9.5] * 3, abs=2e-3)
+
+
+def test_times_that_repeat_or_go_back_lose_no_frame(tmp_path):
+    with VideoWriter(tmp_path / "out.mp4", (48, 64), 10) as writer:
+        for number, time in enumerate([0, 0.5, 0.5, 0.2, 1]):
+            writer.write(image(40 * number), time)
+    frames, _ = shown(tmp_path / "out.mp4")
+    assert [shade for _, shade in frames] == pytest.approx([0, 40, 80, 120, 160], abs=4)
+
+
+def test_a_pause_that_an_mp4_cannot_tell_is_cut(tmp_path):
+    with VideoWriter(tmp_path / "out.mp4", (48, 64), 10) as writer:
+        for number, time in enumerate([0, 1e6]):
+            writer.write(image(40 * number), time)
+    frames, _ = shown(tmp_path / "out.mp4")
+    assert frames[1][0] == pytest.approx(2**30 / 90_000, abs=1)
 
 
 @pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf")])
@@ -63,20 +92,43 @@ def test_a_pace_that_is_none_is_refused(tmp_path, fps):
         VideoWriter(tmp_path / "out.mp4", (48, 64), fps)
 
 
+class Nothing:
+    """Finds nothing in every `every`-th frame."""
+
+    bundle = SimpleNamespace(trained=True)
+
+    def segment(self, video, sentences, every):
+        for frame in video:
+            if frame.index % every == 0:
+                masks = np.zeros((1, 48, 64), bool)
+                yield FrameMasks(frame.index, frame.time, frame.image, masks, np.zeros(1, np.float32))
+
+
 @pytest.mark.parametrize("every", [1, 2, 7, 19, 20, 1_000_000])
 def test_the_overlay_lasts_as_long_as_the_video(tmp_path, every):
-    class EveryOther:
-        bundle = SimpleNamespace(trained=True)
-
-        def segment(self, video, sentences, every):
-            for frame in video:
-                if frame.index % every == 0:
-                    masks = np.zeros((1, 48, 64), bool)
-                    yield FrameMasks(frame.index, frame.time, frame.image, masks, np.zeros(1, np.float32))
-
     video = open_video([image(10 * i) for i in range(20)], fps=10)
-    written = segment_to_files(EveryOther(), video, ["a dog"], every, overlay=tmp_path / "out.mp4")
+    written = segment_to_files(Nothing(), video, ["a dog"], every, overlay=tmp_path / "out.mp4")
     frames, length = shown(tmp_path / "out.mp4")
     assert length == pytest.approx(2)
     assert [time for time, _ in frames] == [i / 10 for i in range(0, 20, every)]
     assert written.frames == len(frames)
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_the_overlay_of_uneven_frames_is_as_uneven(tmp_path, every):
+    """Of screen recordings, phones and GIFs."""
+    stamps = [0, 40, 80, 400, 440, 1000, 1040, 3000]  # milliseconds
+    with av.open(str(tmp_path / "uneven.mkv"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for stamp in stamps:
+            picture = av.VideoFrame.from_ndarray(image(stamp // 20), format="rgb24")
+            picture.pts, picture.time_base = stamp, Fraction(1, 1000)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    video = open_video(tmp_path / "uneven.mkv")
+    segment_to_files(Nothing(), video, ["a dog"], every, overlay=tmp_path / "out.mp4")
+    frames, length = shown(tmp_path / "out.mp4")
+    assert [time for time, _ in frames] == pytest.approx([stamp / 1000 for stamp in stamps[::every]], abs=2e-3)
+    assert length == pytest.approx(3 + 1 / video.fps, abs=2e-3)
