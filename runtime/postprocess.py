@@ -6,6 +6,8 @@ import numpy as np
 
 from cstm.errors import ContractError
 
+ROUNDING = 1e-5  # far above float32's, of two products and a sum
+
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
     """Mask logits [Q,1,R,R] -> probabilities float32 [Q,R,R]. ContractError on another shape or a logit not finite."""
@@ -27,12 +29,10 @@ def masks(likely: np.ndarray, size: tuple[int, int], rule: str) -> np.ndarray:
     """
     if rule not in ("half_max", "probability"):
         raise ContractError(f"mask rule {rule!r}; it must be half_max or probability")
-    cut = np.empty((len(likely), *size), bool)
-    for index, response in enumerate(likely):
-        # The short axis first: the second step, over whole rows, is the fast one.
-        resized = _resize(_resize(response, size[1], axis=1), size[0], axis=0)
-        cut[index] = resized > (0.5 * resized.max() if rule == "half_max" else 0.5)
-    return cut
+    found = np.zeros((len(likely), *size), bool)
+    for mask, response in zip(found, likely, strict=True):
+        _cut(mask, response, rule == "half_max")
+    return found
 
 
 def scores(likely: np.ndarray) -> np.ndarray:
@@ -40,11 +40,55 @@ def scores(likely: np.ndarray) -> np.ndarray:
     return likely.max((1, 2)).astype(np.float32)
 
 
-def _resize(response: np.ndarray, length: int, axis: int) -> np.ndarray:
-    """Linear interpolation of [R,R] along one axis; pixel centres are kept, edges repeat."""
-    side = response.shape[axis]
-    centres = np.clip((np.arange(length) + 0.5) * (side / length) - 0.5, 0, side - 1)
-    low = centres.astype(np.intp)
-    high = np.minimum(low + 1, side - 1)
-    weight = np.expand_dims((centres - low).astype(np.float32), 1 - axis)
-    return response.take(low, axis) * (1 - weight) + response.take(high, axis) * weight
+def _cut(mask: np.ndarray, response: np.ndarray, half_max: bool) -> None:
+    """Set what is in `mask`, bool [H,W] of zeros, by the response [R,R]; resized only where the mask can be."""
+    rows, columns = (_Axis(side, length) for side, length in zip(response.shape, mask.shape, strict=True))
+    if half_max:
+        # Half of what the resized response has where it peaks, about: at most half of its maximum.
+        peak = np.unravel_index(response.argmax(), response.shape)
+        spot = rows.at(peak[0]), columns.at(peak[1])
+        least = 0.5 * float(_resized(response, rows, columns, spot)[0, 0])
+    else:
+        least = 0.5
+    high = response >= least * (1 - ROUNDING)  # a resized value is never above its neighbours
+    if not high.any():
+        return
+    place = rows.between(high.any(1)), columns.between(high.any(0))
+    resized = _resized(response, rows, columns, place)
+    mask[place] = resized > (0.5 * resized.max() if half_max else 0.5)
+
+
+class _Axis:
+    """Linear interpolation from `side` to `length` values along one axis; centres are kept, edges repeat."""
+
+    def __init__(self, side: int, length: int):
+        centres = np.clip((np.arange(length) + 0.5) * (side / length) - 0.5, 0, side - 1)
+        self.low = centres.astype(np.intp)
+        self.high = np.minimum(self.low + 1, side - 1)
+        self.weight = (centres - self.low).astype(np.float32)
+
+    def at(self, index: int) -> slice:
+        """One of the results that lie nearest to a value."""
+        place = min(int(np.searchsorted(self.low, index)), len(self.low) - 1)
+        return slice(place, place + 1)
+
+    def between(self, used: np.ndarray) -> slice:
+        """The results that any of the values from the first `used` to the last has a part in."""
+        places = np.flatnonzero(used)
+        return slice(*np.searchsorted(self.low, (places[0] - 1, places[-1] + 1)))
+
+
+def _resized(response: np.ndarray, rows: _Axis, columns: _Axis, place: tuple[slice, slice]) -> np.ndarray:
+    """A part of [R,R] resized."""
+    # The short axis first: the second step, over whole rows, is the fast one.
+    wide = _mixed(response, columns, place[1], 1)
+    return _mixed(wide, rows, place[0], 0)
+
+
+def _mixed(values: np.ndarray, along: _Axis, place: slice, axis: int) -> np.ndarray:
+    weight = np.expand_dims(along.weight[place], 1 - axis)
+    low, high = (values.take(index[place], axis) for index in (along.low, along.high))
+    low *= 1 - weight
+    high *= weight
+    low += high
+    return low

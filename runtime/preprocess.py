@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from cstm.errors import VideoError
 from cstm.models.config import CSTMConfig
@@ -14,6 +16,16 @@ from cstm.runtime.video import Frame
 
 # libswscale's SWS_BILINEAR, SWS_ACCURATE_RND and SWS_BITEXACT.
 BILINEAR = 0x2 | 0x40000 | 0x80000
+
+
+class _Own(threading.local):
+    """A thread's own scaler, kept, as preparing one takes longer than scaling."""
+
+    def __init__(self) -> None:
+        self.scaler = VideoReformatter()
+
+
+_OWN = _Own()
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:
@@ -30,7 +42,7 @@ def _resize_planes(image: np.ndarray, size: int) -> np.ndarray:
     # Called YUV, the three planes are scaled as they are; RGB would pass through YUV with half of its colour.
     frame = av.VideoFrame.from_ndarray(planes, format="yuv444p")
     try:
-        return frame.reformat(size, size, format="yuv444p", interpolation=BILINEAR).to_ndarray()
+        return _OWN.scaler.reformat(frame, size, size, format="yuv444p", interpolation=BILINEAR).to_ndarray()
     except (av.error.FFmpegError, ValueError) as error:
         height, width = image.shape[:2]
         raise VideoError(f"frames of {width}x{height} cannot be resized ({error}); crop or scale the video") from error

@@ -20,10 +20,14 @@ def encode(mask: np.ndarray) -> dict:
     mask = np.asarray(mask, bool)
     if mask.ndim != 2:
         raise ContractError(f"a mask has shape {list(mask.shape)}; give bool [H,W]")
-    flat = mask.ravel(order="F")
+    columns = np.flatnonzero(mask.any(0))  # no other is looked at again: masks are small
+    first, end = (columns[0], columns[-1] + 1) if columns.size else (0, 0)
+    part = mask[:, first:end].ravel(order="F")
     # A mask that starts with foreground starts with a background run of length 0.
-    changes = np.flatnonzero(np.diff(flat, prepend=False))
-    runs = np.diff(changes, prepend=0, append=flat.size)
+    changes = np.flatnonzero(np.diff(part, prepend=False, append=False)) + first * mask.shape[0]
+    runs = np.diff(changes, prepend=0, append=mask.size)
+    if runs.size > 1 and not runs[-1]:  # foreground to the end
+        runs = runs[:-1]
     runs[3:] -= runs[1:-2].copy()
     return {"size": list(mask.shape), "counts": _to_text(runs)}
 

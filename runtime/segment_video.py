@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from cstm.errors import RequestError, VideoError
 from cstm.files import check_place
+from cstm.runtime.ahead import ahead
 from cstm.runtime.masks_file import MasksWriter
 from cstm.runtime.overlay import Overlay
 from cstm.runtime.segmenter import Segmenter
@@ -37,9 +38,9 @@ def segment_to_files(
 ) -> Written:
     """Segment `video` and write the overlay video (mp4) and the masks (JSON, or JSON lines), those that are asked for.
 
-    Both are written as the frames come, and neither is kept in memory. The overlay shows each frame when the video
-    does. report: called with each finished frame's index. A video that breaks off is written up to there; VideoError
-    only when there was nothing to write.
+    Reading, the network and writing run at the same time, and nothing is kept in memory. The overlay shows each frame
+    when the video does. report: called with each finished frame's index. A video that breaks off is written up to
+    there; VideoError only when there was nothing to write.
     """
     count, broken = 0, None
     _check_places(video.name, overlay, masks)
@@ -52,7 +53,7 @@ def segment_to_files(
         writer = stack.enter_context(VideoWriter(overlay, video.size, pace)) if overlay else None
         painter = Overlay(sentences, note=None if trained else UNTRAINED)
         try:
-            for result in results:
+            for result in stack.enter_context(closing(ahead(results))):
                 if writer:
                     writer.write(painter.draw(result.image, result.masks), result.time)
                 if masks_file:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import reprlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from cstm.errors import QueryError, RequestError
 from cstm.models.contract import CLIP, FRAME
+from cstm.runtime.ahead import ahead
 from cstm.runtime.bundle import Bundle
 from cstm.runtime.opening import open_chain
 from cstm.runtime.postprocess import masks, probabilities, scores
@@ -77,8 +79,10 @@ class Segmenter:
         if not self.bundle.trained:
             warnings.warn("the bundle holds untrained weights: its masks mean nothing", UntrainedWarning, stacklevel=2)
 
-    def segment(self, video: Video | Watched, sentences: str | list[str], every: int = 1) -> Iterator[FrameMasks]:
-        """The masks of every `every`-th frame, frame by frame, while the video is read.
+    def segment(
+        self, video: Video | Watched, sentences: str | list[str], every: int = 1
+    ) -> Generator[FrameMasks, None, None]:
+        """The masks of every `every`-th frame, frame by frame, while the video is read, a little ahead, in a thread.
 
         video: a path, a folder of frames, an iterable of RGB uint8 arrays [H,W,3], or an open Video.
         sentences: one or several; each is read, and its language plan made, once.
@@ -120,9 +124,9 @@ class Segmenter:
         batches = [queries[i : i + self.bundle.max_batch] for i in range(0, len(queries), self.bundle.max_batch)]
         return [self.chain.language_plan(stack(batch)) for batch in batches]
 
-    def _frames(self, video: Video, language_plans: list[dict], every: int) -> Iterator[FrameMasks]:
-        with video:
-            for frame, pixels, clip in clip_windows(video, self.config, every):
+    def _frames(self, video: Video, language_plans: list[dict], every: int) -> Generator[FrameMasks, None, None]:
+        with video, closing(ahead(clip_windows(video, self.config, every))) as windows:
+            for frame, pixels, clip in windows:
                 given = {FRAME: pixels[None], CLIP: clip[None]}
                 logits = [self.chain.mask_logits(given, language_plan) for language_plan in language_plans]
                 likely = probabilities(np.concatenate(logits))

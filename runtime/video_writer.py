@@ -11,6 +11,7 @@ from types import TracebackType
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from cstm.errors import MissingDependencyError, VideoError
 from cstm.files import atomic_path
@@ -18,6 +19,7 @@ from cstm.runtime.pictures import reason
 
 # FFmpeg's numbers for BT.709 and for studio range (16 to 235).
 BT709, STUDIO_RANGE = 1, 1
+YUV = {"dst_colorspace": BT709, "dst_color_range": STUDIO_RANGE}
 CLOCK = 90_000  # ticks a second, MPEG's own: a frame of every usual pace lasts a whole number of them
 LONGEST = 2**30  # ticks, over three hours, that players take for one frame
 SLOWEST, FASTEST = Fraction(1, 10_000), Fraction(CLOCK)  # frames a second that this clock can tell
@@ -48,6 +50,7 @@ class VideoWriter:
         self.crf, self.pixel_aspect = crf, pixel_aspect
         self._written, self._tick = 0, -1  # frames, and the last one's place on the clock
         self._end: int | None = None  # the tick until which the last frame is shown
+        self._to_yuv = VideoReformatter()  # kept: preparing one takes longer than converting
         self._stack = ExitStack()
 
     def __enter__(self) -> VideoWriter:
@@ -77,9 +80,9 @@ class VideoWriter:
             raise VideoError(
                 f"{self.path}: frame {self._written} is {image.dtype} {image.shape}; give RGB uint8 [H,W,3] of one size"
             )
-        frame = av.VideoFrame.from_ndarray(even, format="rgb24")
         with self._video_error():
-            frame = frame.reformat(format="yuv420p", dst_colorspace=BT709, dst_color_range=STUDIO_RANGE)
+            frame = av.VideoFrame.from_numpy_buffer(even, format="rgb24")
+            frame = self._to_yuv.reformat(frame, format="yuv420p", **YUV)
             frame.pts, frame.time_base = self._next_tick(time), Fraction(1, CLOCK)
             self._container.mux(self._stream.encode(frame))
         self._written, self._tick = self._written + 1, frame.pts

@@ -57,3 +57,26 @@ def test_half_of_the_maximum_is_taken_after_resizing():
     likely = np.full((1, 4, 4), 0.48, np.float32)
     likely[0, 0, 0] = 1
     assert masks(likely, (2, 2), "half_max").all()
+
+
+def resized(response, length, axis):
+    """As a whole, one axis at a time."""
+    side = response.shape[axis]
+    centres = np.clip((np.arange(length) + 0.5) * (side / length) - 0.5, 0, side - 1)
+    low = centres.astype(int)
+    weight = np.expand_dims((centres - low).astype(np.float32), 1 - axis)
+    return response.take(low, axis) * (1 - weight) + response.take(np.minimum(low + 1, side - 1), axis) * weight
+
+
+@pytest.mark.parametrize("size", [(96, 130), (31, 97), (33, 32), (32, 32), (5, 7), (1, 300), (300, 1)])
+@pytest.mark.parametrize("rule", ["half_max", "probability"])
+def test_every_bit_is_as_if_the_whole_response_were_resized(size, rule):
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:32, :32]
+    spots = [np.exp(-((y - rng.uniform(-2, 34)) ** 2 + (x - rng.uniform(-2, 34)) ** 2) / s) for s in (0.3, 2, 30, 900)]
+    noise = [rng.random((32, 32)), 0.4999 + 2e-4 * rng.random((32, 32)), np.full((32, 32), 1e-30), np.eye(32)]
+    faint = [0.3 * spots[2], np.maximum(spots[0], 0.9 * spots[1]), np.zeros((32, 32))]
+    likely = np.stack([*spots, *noise, *faint]).astype(np.float32)
+    for found, response in zip(masks(likely, size, rule), likely, strict=True):
+        whole = resized(resized(response, size[1], 1), size[0], 0)
+        np.testing.assert_array_equal(found, whole > (0.5 * whole.max() if rule == "half_max" else 0.5))
