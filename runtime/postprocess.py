@@ -45,7 +45,7 @@ def _cut(mask: np.ndarray, response: np.ndarray, half_max: bool) -> None:
     rows, columns = (_Axis(side, length) for side, length in zip(response.shape, mask.shape, strict=True))
     if half_max:
         # Half of what the resized response has where it peaks, about: at most half of its maximum.
-        peak = np.unravel_index(response.argmax(), response.shape)
+        peak = divmod(int(response.argmax()), response.shape[1])
         spot = rows.at(peak[0]), columns.at(peak[1])
         least = 0.5 * float(_resized(response, rows, columns, spot)[0, 0])
     else:
@@ -53,7 +53,7 @@ def _cut(mask: np.ndarray, response: np.ndarray, half_max: bool) -> None:
     high = response >= least * (1 - ROUNDING)  # a resized value is never above its neighbours
     if not high.any():
         return
-    place = rows.between(high.any(1)), columns.between(high.any(0))
+    place = rows.between(np.flatnonzero(high.any(1))), columns.between(np.flatnonzero(high.any(0)))
     resized = _resized(response, rows, columns, place)
     mask[place] = resized > (0.5 * resized.max() if half_max else 0.5)
 
@@ -73,9 +73,8 @@ class _Axis:
         return slice(place, place + 1)
 
     def between(self, used: np.ndarray) -> slice:
-        """The results that any of the values from the first `used` to the last has a part in."""
-        places = np.flatnonzero(used)
-        return slice(*np.searchsorted(self.low, (places[0] - 1, places[-1] + 1)))
+        """The results in which a value from the first to the last of those `used`, indices, has a part."""
+        return slice(*np.searchsorted(self.low, (used[0] - 1, used[-1] + 1)))
 
 
 def _resized(response: np.ndarray, rows: _Axis, columns: _Axis, place: tuple[slice, slice]) -> np.ndarray:
