@@ -3,6 +3,7 @@
 # make quick   lint, contracts, and the quick tests that need no bundle
 # make types   mypy
 # make docs    the documentation as a site, in build/site
+# make bench-path  the whole path, measured on this machine: about five minutes
 # make wheel   dist/cstm-*.whl, with a ready bundle in it
 PYTHON ?= python3
 BIN := .venv/bin
@@ -13,7 +14,7 @@ SPRITES := data/demo/sprites.mp4
 QUICK := tests/cstm tests/commands tests/models tests/data tests/runtime
 SHIPPED := build/shipped/tiny
 
-.PHONY: demo test quick lint types contracts docs wheel tree install clean
+.PHONY: demo test quick bench-path lint types contracts docs wheel tree install clean
 
 demo: .venv/.runs
 	$(BIN)/python export/build_engines.py
@@ -47,6 +48,13 @@ contracts: tree
 
 docs: tree
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q
+
+bench-path: .venv/.runs build/tiny
+	$(BIN)/cstm naive build/tiny --backends openvino
+	$(BIN)/cstm path build/tiny --backend openvino --precision fp32
+
+build/tiny:
+	$(BIN)/python export/build_engines.py
 
 wheel: install
 	$(BIN)/cstm build --precision fp32 int8 --backend none --output $(SHIPPED)

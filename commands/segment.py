@@ -27,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", default="auto", help="see cstm doctor (default: auto)")
     parser.add_argument("--precision", help="fp32, fp16, bf16 or int8 (default: the backend's)")
     parser.add_argument(
+        "--threads", type=positive, metavar="N", help="of the CPU, for the network; its share, where several run"
+    )
+    parser.add_argument(
         "--link",
         choices=tuple(LINK),
         default="auto",
@@ -49,7 +52,9 @@ def run(arguments: argparse.Namespace) -> int:
         check_place(place)
     with (
         open_video(arguments.video) as video,
-        Segmenter(arguments.bundle, arguments.backend, arguments.precision, LINK[arguments.link]) as segmenter,
+        Segmenter(
+            arguments.bundle, arguments.backend, arguments.precision, LINK[arguments.link], arguments.threads
+        ) as segmenter,
         progress(f"{segmenter.backend.name} {segmenter.precision}", video.count) as bar,
     ):
         written = segment_to_files(

@@ -22,17 +22,24 @@ class Opened:
     chain: Chain
 
 
-def open_chain(bundle: Bundle, name: str = "auto", precision: str | None = None, linked: bool | None = None) -> Opened:
+def open_chain(
+    bundle: Bundle,
+    name: str = "auto",
+    precision: str | None = None,
+    linked: bool | None = None,
+    threads: int | None = None,
+) -> Opened:
     """The chain of the backend `name`, which works or raises; "auto" takes the first of the table that opens this
-    bundle here and gives the recorded masks. linked: as for `Backend.open_program`.
+    bundle here and gives the recorded masks. linked: as for `Backend.open_program`. threads: as
+    `Backend.threads`.
 
     MissingDependencyError, EngineError, ParityError or RequestError say what is missing, which version is, or which
     precisions there are; BundleError, that the bundle is damaged, whatever the backend.
     """
     if not isinstance(name, str) or name != "auto":
-        return _open(backend(name), bundle, precision, linked, "asked for")
+        return _open(backend(name, threads), bundle, precision, linked, "asked for")
     reasons: list[str] = []
-    for candidate in map(backend, MODULES):
+    for candidate in (backend(module, threads) for module in MODULES):
         try:
             return _open(candidate, bundle, precision, linked, "; ".join([*reasons, f"{candidate.name}: chosen"]))
         except BundleError:

@@ -54,6 +54,8 @@ class Segmenter:
     precision: "fp32", "fp16", "bf16" or "int8"; None takes the backend's default.
     linked: whether the components run as the one graph that they are linked to, or one by one (to look for a fault);
     None links them where the bundle and the backend do.
+    threads: of the CPU, for the network; None takes all. Where several processes run on one machine, give each its
+    share: all with all are slower together than one alone.
 
     On loading, the chain's answer to the bundle's recorded input is compared with the recorded one: ParityError when
     they differ. Also BundleError, EngineError, MissingDependencyError. Warns (UntrainedWarning) of random weights.
@@ -65,10 +67,11 @@ class Segmenter:
         backend: str = "auto",
         precision: str | None = None,
         linked: bool | None = None,
+        threads: int | None = None,
     ):
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle)
         self.config = self.bundle.config
-        opened = open_chain(self.bundle, backend, precision, linked)
+        opened = open_chain(self.bundle, backend, precision, linked, threads)
         self.backend, self.precision, self.reason, self.chain = (
             opened.backend,
             opened.precision,

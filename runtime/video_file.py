@@ -115,6 +115,8 @@ class _Upright:
     def __init__(self, path: Path):
         self._path = path
         self._to_rgb = VideoReformatter()
+        self._rotation: int | None = None
+        self._matrix: bytes | None = None
 
     def __call__(self, picture: av.VideoFrame) -> np.ndarray:
         if picture.colorspace in UNLIKE_YUV:
@@ -128,15 +130,26 @@ class _Upright:
             raise VideoError(
                 f"{self._path}: {kind} cannot be turned into RGB ({reason(error)}); re-encode it"
             ) from error
-        return np.ascontiguousarray(turned(image, picture))
+        return np.ascontiguousarray(turned(image, self._matrix_of(picture)))
+
+    def _matrix_of(self, picture: av.VideoFrame) -> bytes | None:
+        """The display matrix of the first picture, or of the first that is turned otherwise.
+
+        Not of each: a picture whose side data was asked for is in a circle with it (PyAV 18), and so stays in memory
+        until Python looks for circles, which may be a gigabyte later.
+        """
+        if picture.rotation != self._rotation:
+            self._rotation = picture.rotation
+            matrix = picture.side_data.get("DISPLAYMATRIX")
+            self._matrix = None if matrix is None else bytes(matrix)
+        return self._matrix
 
 
-def turned(image: np.ndarray, picture: av.VideoFrame) -> np.ndarray:
-    """The image [H,W,3] as the picture's display matrix shows it: any of the eight ways to turn and mirror it."""
-    matrix = picture.side_data.get("DISPLAYMATRIX")
+def turned(image: np.ndarray, matrix: bytes | None) -> np.ndarray:
+    """The image [H,W,3] as a display matrix shows it: any of the eight ways to turn and mirror it."""
     if matrix is None:
         return image
-    a, b, _, c, d = np.sign(np.frombuffer(bytes(matrix), np.int32)[:5])
+    a, b, _, c, d = np.sign(np.frombuffer(matrix, np.int32)[:5])
     if a or d:
         return image[:: d or 1, :: a or 1]
     return image.transpose(1, 0, 2)[:: b or 1, :: c or 1]

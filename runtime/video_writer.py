@@ -23,8 +23,8 @@ YUV = {"dst_colorspace": BT709, "dst_color_range": STUDIO_RANGE}
 CLOCK = 90_000  # ticks a second, MPEG's own: a frame of every usual pace lasts a whole number of them
 LONGEST = 2**30  # ticks, over three hours, that players take for one frame
 SLOWEST, FASTEST = Fraction(1, 10_000), Fraction(CLOCK)  # frames a second that this clock can tell
-# x264's usual effort takes twice the time of "veryfast" for a file that is as good and a little smaller. Without
-# B-frames the file's order is the frames', so that each is shown exactly as long as is said.
+# x264's usual effort takes longer than the network. Without B-frames the file's order is the frames', so that each is
+# shown exactly as long as is said.
 X264 = {"preset": "veryfast", "bf": "0"}
 
 

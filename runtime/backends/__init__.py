@@ -26,13 +26,17 @@ MODULES = {
 
 
 class Backend(ABC):
-    """A way to run components. name: as users say it. package: the distribution it needs. extra: what installs it."""
+    """A way to run components. name: as users say it. package: the distribution it needs. extra: what installs it.
+
+    threads: how many a session on the CPU computes with; None for one a core, each bound to its own.
+    """
 
     package: str
     extra: str
 
     def __init__(self, name: str):
         self.name = name
+        self.threads: int | None = None
 
     def require(self, bundle: Bundle | None = None) -> None:
         """MissingDependencyError or EngineError unless it can run on this machine and, where given, this bundle."""
@@ -108,13 +112,20 @@ class Backend(ABC):
         return sessions
 
 
-def backend(name: str) -> Backend:
-    """The backend of that name. RequestError, listing those there are, when there is no such backend."""
+def backend(name: str, threads: int | None = None) -> Backend:
+    """The backend of that name. threads: as `Backend.threads`, for OpenVINO and ONNX Runtime; others have their own.
+
+    RequestError, listing those there are, when there is no such backend, or when `threads` is no number of them.
+    """
+    if threads is not None and (type(threads) is not int or threads < 1):
+        raise RequestError(f"threads={threads!r}: must be a whole number, 1 or more")
     if not isinstance(name, str):
         raise RequestError(f"backend is a {type(name).__name__}; give a name, of {', '.join(MODULES)}")
     if name not in MODULES:
         raise RequestError(f"no backend {name!r}; choose from {', '.join(MODULES)}")
-    return importlib.import_module(f"cstm.runtime.backends.{MODULES[name]}").make(name)
+    found = importlib.import_module(f"cstm.runtime.backends.{MODULES[name]}").make(name)
+    found.threads = threads
+    return found
 
 
 def runnable(

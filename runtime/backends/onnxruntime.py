@@ -26,7 +26,7 @@ PROVIDERS = {
 class OnnxRuntimeSession(Session):
     """Runs one ONNX file with one provider. EngineError when the provider does not take it.
 
-    without: ONNX Runtime's names of graph optimisers to leave out.
+    without: ONNX Runtime's names of graph optimisers to leave out. threads: as `Backend.threads`.
     """
 
     def __init__(
@@ -35,11 +35,13 @@ class OnnxRuntimeSession(Session):
         path: str | Path,
         provider: str = "CPUExecutionProvider",
         without: tuple[str, ...] = (),
+        threads: int | None = None,
     ):
         super().__init__(specs)
         onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        options.intra_op_num_threads = threads or 0
         # Without it, processors that lack VNNI add pairs of 8-bit products in 16 bits, which saturate.
         options.add_session_config_entry("session.x64quantprecision", "1")
         try:
@@ -112,7 +114,7 @@ class OnnxRuntimeBackend(Backend):
     def open_component(self, bundle: Bundle, component: str, precision: str) -> Session:
         """As Backend.open_component."""
         path = bundle.model(component, precision)
-        return OnnxRuntimeSession(parts(bundle.config)[component], path, PROVIDERS[self.name])
+        return OnnxRuntimeSession(parts(bundle.config)[component], path, PROVIDERS[self.name], threads=self.threads)
 
 
 def _with_options(provider: str) -> list:

@@ -35,15 +35,21 @@ ANY = -1  # a batch of any size
 
 
 class OpenVINOSession(Session):
-    """Runs one ONNX file on the CPU, computing in `precision`: fp32, bf16, fp16 or int8.
+    """Runs one ONNX file on the CPU, computing in `precision`: fp32, bf16, fp16 or int8. threads: as `Backend.threads`.
 
     It is compiled for a batch of 1, whose sizes are then all known, and for any other batch when the first comes.
     """
 
-    def __init__(self, specs: Component, path: str | Path, precision: str = "fp32"):
+    def __init__(self, specs: Component, path: str | Path, precision: str = "fp32", threads: int | None = None):
         super().__init__(specs)
         self.path = Path(path)
-        self._hint = {"INFERENCE_PRECISION_HINT": PRECISIONS[precision][1], "PERFORMANCE_HINT": "LATENCY"}
+        self._hint: dict[str, str | int | bool] = {
+            "INFERENCE_PRECISION_HINT": PRECISIONS[precision][1],
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        if threads is not None:
+            # Bound to cores, the threads of two processes would share the first ones and leave the others idle.
+            self._hint |= {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
         self._lock = threading.Lock()
         with self._loading():
             self._model = _core().read_model(str(path))
@@ -125,7 +131,7 @@ class OpenVINOBackend(Backend):
         """As Backend.open_component."""
         path = bundle.model(component, PRECISIONS[precision][0])
         computed = "fp32" if (component, precision) == (TEXT_ENCODER, "bf16") else precision
-        return OpenVINOSession(parts(bundle.config)[component], path, computed)
+        return OpenVINOSession(parts(bundle.config)[component], path, computed, self.threads)
 
 
 @lru_cache(maxsize=1)

@@ -2,7 +2,6 @@
 
 from fractions import Fraction
 from itertools import pairwise
-from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -58,7 +57,7 @@ def test_all_eight_orientations(matrix):
     image = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
     a, b, c, d = (value << 16 for value in matrix)
     side = np.array([a, b, 0, c, d, 0, 0, 0, 1 << 30], np.int32).tobytes()
-    shown = turned(image, SimpleNamespace(side_data={"DISPLAYMATRIX": side}))
+    shown = turned(image, side)
     np.testing.assert_array_equal(shown, MATRICES[matrix](image))
 
 

@@ -59,3 +59,11 @@ def test_a_model_is_compiled_for_one_sentence_and_once_more_for_any_other_number
             found = session.run({name: a[:count] for name, a in several.items()})["mask_logits"]
             np.testing.assert_allclose(found, np.concatenate(ones[:count]), atol=1e-4)
         assert len(session.requests) == 2
+
+
+def test_a_share_of_the_threads_is_taken_and_bound_to_no_core(fp32_models):
+    specs = contract(Bundle(fp32_models["fusion"].parents[2]).config)["fusion"]
+    with openvino.OpenVINOSession(specs, fp32_models["fusion"], threads=1) as session:
+        model = session.requests[1].get_compiled_model()
+        assert model.get_property("INFERENCE_NUM_THREADS") == 1
+        assert model.get_property("ENABLE_CPU_PINNING") is False

@@ -299,3 +299,33 @@ def test_the_chain_of_engines_gives_the_same_masks(bundle_path, module, precisio
     for ours, theirs in zip(actual, expected, strict=True):
         assert (ours.masks != theirs.masks).mean() < 0.02
         np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
+def test_threads_reach_every_session_and_masks_stay_the_same(bundle_path, name):
+    with Segmenter(bundle_path, name, "fp32") as all_, Segmenter(bundle_path, name, "fp32", threads=1) as one:
+        assert one.backend.threads == 1 and all_.backend.threads is None
+        expected, found = (list(s.segment(frames(3), "a dog")) for s in (all_, one))
+    for ours, theirs in zip(found, expected, strict=True):
+        assert (ours.masks != theirs.masks).mean() < 1e-3
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, True, "two"])
+def test_what_is_no_number_of_threads(bundle_path, threads):
+    with pytest.raises(RequestError, match="threads="):
+        Segmenter(bundle_path, "onnxruntime", threads=threads)
+
+
+def test_components_run_one_by_one_where_that_is_asked_for(bundle_path):
+    with (
+        Segmenter(bundle_path, "onnxruntime", "fp32", linked=False) as apart,
+        Segmenter(bundle_path, "onnxruntime") as one,
+    ):
+        assert "decoder" in apart.chain.sessions and FRAME_GRAPH in one.chain.sessions
+        for ours, theirs in zip(*(s.segment(frames(3), SENTENCES) for s in (apart, one)), strict=True):
+            assert (ours.masks != theirs.masks).mean() < 1e-3
+
+
+def test_a_linked_network_is_refused_where_there_is_none(bundle_path):
+    with pytest.raises(RequestError, match="no linked program"):
+        Segmenter(bundle_path, "torch", linked=True)
