@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
 from cstm.data.sample import Reference, Sample
 from cstm.models.config import CSTMConfig
-from cstm.training.batches import DatasetBatches, HeldOut, SpriteBatches, mirrored
+from cstm.runtime.text import Query
+from cstm.training.batches import DatasetBatches, HeldOut, SpriteBatches, Tensors, loader, mirrored
 
 CONFIG = CSTMConfig.from_preset("tiny", size=64)
 
@@ -69,3 +71,36 @@ def test_held_out_references_are_spread_over_the_dataset_and_come_as_they_are():
     assert [[s.reference.video for s in held_out[n]] for n in range(3)] == [["video0", "video2"], ["video4"], []]
     assert len(HeldOut(Fake(), batch=100, count=100)[0]) == 7
     assert all(s.reference.sentence == "the dog on the left" for s in HeldOut(Fake(), 7, 7)[0])
+
+
+def test_about_half_of_a_dataset_s_samples_are_mirrored_and_the_draw_is_anew_each_time():
+    batches = DatasetBatches(Fake(), seed=0, batch=70)
+    sides = {(s.reference.video, s.reference.sentence.split()[-1]) for n in range(2) for s in batches[n]}
+    assert sides == {(f"video{i}", side) for i in range(7) for side in ("left", "right")}
+    share = np.mean([s.reference.sentence.endswith("right") for s in batches[0]])
+    assert 0.3 < share < 0.7
+
+
+def test_sprites_of_another_split_are_others():
+    one, other = (SpriteBatches(0, 2, CONFIG, split)[0] for split in ("train", "test"))
+    assert any((a.clip != b.clip).any() for a, b in zip(one, other, strict=True))
+
+
+def reader(sentence):
+    return Query(sentence, {"token_ids": np.zeros((1, 3), np.int64)}, (), ())
+
+
+def test_masks_are_taken_at_the_middle_of_each_pixel_of_the_frames():
+    mask = np.zeros((8, 16), bool)
+    mask[[1, 3, 5, 7], 2::4] = True
+    clip = np.zeros((3, 8, 4, 4), np.uint8)
+    _, _, masks = Tensors(reader)([Sample(Reference("v", 0, "dog"), clip, mask)])
+    assert masks.shape == (1, 4, 4) and masks.all()
+
+
+def test_a_loader_draws_from_no_generator_that_dropout_draws_from():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    made = list(loader(HeldOut(Fake(), 2, 4), Tensors(reader), range(2), workers=0))
+    assert len(made) == 2
+    assert torch.equal(before, torch.get_rng_state())
