@@ -29,6 +29,28 @@ def test_a_whole_number_will_do_for_a_share_and_not_the_other_way_round():
         TrainOptions(steps=2.0)
 
 
+def test_a_batch_is_shared_out_evenly():
+    assert TrainOptions(batch=6, processes=3).batch == 6
+    with pytest.raises(RequestError, match="multiple of processes"):
+        TrainOptions(batch=6, processes=4)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "done", "share"),
+    [
+        ("poly", 0.5, 0.5359),  # 0.5 to the power of 0.9
+        ("step", 0.59, 1.0),
+        ("step", 0.84, 0.1),
+        ("step", 0.86, 0.01),
+        ("cosine", 0.5, 0.505),  # between the whole and a hundredth
+        ("cosine", 0.999, 0.01),
+    ],
+)
+def test_how_far_the_rate_has_fallen(schedule, done, share):
+    options = TrainOptions(steps=1000, warmup=0, rate=1.0, schedule=schedule)
+    assert options.rate_at(round(1000 * done)) == pytest.approx(share, rel=1e-3)
+
+
 @pytest.mark.parametrize("schedule", ["poly", "step", "cosine"])
 def test_the_rate_rises_to_its_height_and_falls(schedule):
     options = TrainOptions(steps=1000, warmup=100, rate=1e-2, schedule=schedule)
