@@ -16,7 +16,7 @@ from cstm.runtime.bundle import Bundle, onnx_file
 def test_the_text_encoder_never_computes_in_bf16(precision, monkeypatch):
     """It runs once a sentence, and its rounding would reach every frame."""
     asked = {}
-    monkeypatch.setattr(openvino, "OpenVINOSession", lambda specs, path, p: asked.update({specs.name: (path, p)}))
+    monkeypatch.setattr(openvino, "OpenVINOSession", lambda specs, path, p, _: asked.update({specs.name: (path, p)}))
     bundle = SimpleNamespace(config=CSTMConfig.from_preset("tiny"), model=onnx_file)
     openvino.make("openvino").open(bundle, precision)
     assert asked.keys() == contract(bundle.config).keys()

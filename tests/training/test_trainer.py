@@ -87,6 +87,30 @@ def test_what_is_saved_follows_the_weights(make):
         assert not saved[name].equal(last[name]), name
 
 
+def test_an_update_is_as_the_options_say(make):
+    trainer = make("run", text_rate=0.25, decay=0.125, clip=1e-3)
+    trainer(until=1)
+    others, text = trainer.optimizer.param_groups
+    assert text["lr"] == pytest.approx(0.25 * others["lr"]) and others["lr"] > 0
+    assert others["weight_decay"] == text["weight_decay"] == 0.125
+    weight = trainer.model.decoder.merge[0][0].weight
+    weight.grad.fill_(1e9)  # as if it were of the update before
+    trainer(until=2)
+    norm = torch.stack([p.grad.norm() for p in trainer.model.parameters() if p.grad is not None]).norm()
+    assert norm == pytest.approx(1e-3, rel=1e-3)
+    assert weight.grad.std() > 0.1 * weight.grad.abs().mean(), "gradients of two updates were added"
+
+
+def test_what_is_validated_is_the_running_mean_on_whole_pixels(make, batches):
+    trainer = make("run")
+    samples = batches[0]
+    pixels, _, masks = trainer._moved(trainer.tensors(samples))
+    assert pixels.max() <= 1 and pixels.max() * 255 == max(sample.clip.max() for sample in samples)
+    for model, bias in ((trainer.model, -1e4), (trainer.average.model, 1e4)):
+        torch.nn.init.constant_(model.decoder.heads[-1][-1].bias, bias)
+    assert trainer.validate() == pytest.approx(masks.float().mean().item())  # all of each frame is in
+
+
 def test_the_running_mean_by_hand():
     model = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.constant_(model.weight, 1.0)
