@@ -28,6 +28,11 @@ def _measure(path: str, name: str, precision: str) -> int:
     bundle = Bundle(path)
     with Chain(bundle.config, backend(name).open_program(bundle, precision)) as chain:
         chain(bundle.golden()[0])
+    return own_peak()
+
+
+def own_peak() -> int:
+    """Bytes of host memory at this process's peak so far."""
     # Not ru_maxrss: a child inherits the size of the process that started it.
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", status)

@@ -5,7 +5,6 @@ Printed by `cstm path`. The demo clip is scaled to 1920x1080 and runs in a loop.
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from statistics import median
 
 import av
 
+from cstm.bench.memory import own_peak
 from cstm.data.demo import DEMO_SENTENCES, DEMO_VIDEO
 from cstm.errors import EngineError
 from cstm.models.contract import TEXT_ENCODER
@@ -77,12 +77,16 @@ def write_clip(path: Path, count: int) -> Path:
     return path
 
 
+def _recorded(segmenter: Segmenter) -> tuple[dict, dict]:
+    """The bundle's recorded inputs, and the language plan of their sentence."""
+    golden, _ = segmenter.bundle.golden()
+    return golden, segmenter.chain.language_plan(segmenter.chain.components[TEXT_ENCODER].pick(golden))
+
+
 def _rounds(segmenter: Segmenter, clip: Path, folder: Path, rounds: int) -> dict[str, list[float]]:
     """Seconds a frame of each part, one for each round but the first, which warms up."""
-    golden, _ = segmenter.bundle.golden()
-    plan = segmenter.chain.language_plan(segmenter.chain.components[TEXT_ENCODER].pick(golden))
+    golden, plan = _recorded(segmenter)
     sentences = list(DEMO_SENTENCES[:1])
-
     plans = {name: array.repeat(segmenter.bundle.max_batch, 0) for name, array in plan.items()}
 
     def network(plan: dict) -> float:
@@ -147,8 +151,7 @@ def _command(what: str, *arguments: object) -> list[str]:
 
 def _count(bundle: str, name: str, precision: str, threads: str) -> None:
     with Segmenter(bundle, name, precision, threads=int(threads) or None) as segmenter:
-        golden, _ = segmenter.bundle.golden()
-        plan = segmenter.chain.language_plan(segmenter.chain.components[TEXT_ENCODER].pick(golden))
+        golden, plan = _recorded(segmenter)
         for _ in range(NETWORK_RUNS):
             segmenter.chain.mask_logits(golden, plan)
         print("ready", flush=True)
@@ -164,8 +167,7 @@ def _memory(bundle: str, name: str, precision: str, clip: str) -> None:
     with Segmenter(bundle, name, precision) as segmenter, tempfile.TemporaryDirectory() as folder:
         masks, overlay = Path(folder) / "masks.json", Path(folder) / "overlay.mp4"
         segment_to_files(segmenter, open_video(clip), list(DEMO_SENTENCES), overlay=overlay, masks=masks)
-    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"))
-    print(int(peak) * 1024)
+    print(own_peak())
 
 
 if __name__ == "__main__":

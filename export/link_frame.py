@@ -13,7 +13,7 @@ from cstm.export.steps import Info, Steps
 from cstm.export.verify import keep_if_right, verify_values
 from cstm.files import atomic_path
 from cstm.graph.link import link
-from cstm.graph.qdq import FORMS
+from cstm.graph.qdq import FORMS, stored_as
 from cstm.graph.shared_weights import share_weights
 from cstm.models.contract import CLIP, FRAME, FRAME_GRAPH, MASK_LOGITS, frame_components, frame_graph
 from cstm.runtime.bundle import onnx_file
@@ -33,7 +33,7 @@ class LinkFrame:
 
     def __call__(self, precision: str, form: str = "cpu") -> Made:
         """Of the models in `precision`. form: of INT8, see `qdq.FORMS`."""
-        stored = FORMS[form].precision if precision == "int8" else precision
+        stored = stored_as(precision, form)
         file = onnx_file(FRAME_GRAPH, stored)
         inputs = {"models": {name: self.steps.digest(onnx_file(name, stored)) for name in self.names}}
         write = partial(self._write, precision, stored, FORMS[form].wrong_in_onnxruntime)

@@ -11,7 +11,7 @@ from cstm.export.engines import built_with
 from cstm.export.made import Made
 from cstm.export.reference import Reference
 from cstm.export.steps import Steps
-from cstm.graph.qdq import FORMS
+from cstm.graph.qdq import stored_as
 from cstm.models.contract import FRAME_GRAPH, frame_components, parts
 from cstm.runtime.bundle import engine_file, onnx_file
 from cstm.runtime.device_array import cuda_device
@@ -30,7 +30,7 @@ class MakeEngines:
 
     def __call__(self, name: str, precision: str) -> tuple[Made, EngineRecord]:
         """The engine of component `name`, from its model in `precision`."""
-        config, stored = self.reference.config, FORMS["tensorrt"].precision if precision == "int8" else precision
+        config, stored = self.reference.config, stored_as(precision, "tensorrt")
         source = onnx_file(name, stored)
         weights = frame_components(config) if name == FRAME_GRAPH else ()
         file, tied_to = engine_file(name, precision, self.backend), built_with(self.backend)

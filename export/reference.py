@@ -11,14 +11,7 @@ from cstm.calibration.inputs import component_inputs, real_samples
 from cstm.data.demo import DEMO_SENTENCES, DEMO_VIDEO
 from cstm.files import atomic_path
 from cstm.models.checkpoint import read_metadata
-from cstm.models.contract import (
-    FRAME_GRAPH,
-    MASK_LOGITS,
-    TEXT_ENCODER,
-    chain_inputs,
-    contract,
-    frame_graph,
-)
+from cstm.models.contract import FRAME_GRAPH, MASK_LOGITS, TEXT_ENCODER, chain_inputs, contract, frame_graph
 from cstm.runtime.backends.torch import TorchSession, torch_sessions
 from cstm.runtime.bundle import CHECKPOINT, GOLDEN, TOKENIZER, WORD_VECTORS_FILE
 from cstm.runtime.chain import Chain

@@ -54,6 +54,11 @@ FORMS = {
 }
 
 
+def stored_as(precision: str, form: str) -> str:
+    """The bundle's name for models of `precision`, of which INT8's are in `form`."""
+    return FORMS[form].precision if precision == "int8" else precision
+
+
 def quantise(
     model: onnx.ModelProto,
     ranges: dict[str, Range],

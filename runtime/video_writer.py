@@ -32,14 +32,11 @@ class VideoWriter:
     """Writes RGB frames to an H.264 mp4 file, which appears when the block ends and not at all when it fails.
 
     size: (height, width) in pixels; odd sides lose their last row or column, as 4:2:0 video needs even ones.
-    fps: frames a second, on average. crf: x264's quality, from 0 (lossless) to 51. pixel_aspect: a pixel's width over
-    its height.
+    fps: frames a second, on average. crf: x264's quality, from 0 (lossless) to 51.
     MissingDependencyError when PyAV lacks libx264; VideoError when no frame was written or the disk refuses.
     """
 
-    def __init__(
-        self, path: str | Path, size: tuple[int, int], fps: float, crf: int = 20, pixel_aspect: Fraction = Fraction(1)
-    ):
+    def __init__(self, path: str | Path, size: tuple[int, int], fps: float, crf: int = 20):
         if "libx264" not in av.codecs_available:
             raise MissingDependencyError("this PyAV lacks libx264; pip install av from a wheel")
         if not (math.isfinite(fps) and fps > 0):
@@ -47,7 +44,7 @@ class VideoWriter:
         self.path = Path(path)
         self.fps = min(max(Fraction(fps).limit_denominator(10_000), SLOWEST), FASTEST)
         self.height, self.width = (side - side % 2 or 2 for side in size)
-        self.crf, self.pixel_aspect = crf, pixel_aspect
+        self.crf = crf
         self._written, self._tick = 0, -1  # frames, and the last one's place on the clock
         self._end: int | None = None  # the tick until which the last frame is shown
         self._to_yuv = VideoReformatter()  # kept: preparing one takes longer than converting
@@ -65,7 +62,6 @@ class VideoWriter:
             context.colorspace = context.color_primaries = context.color_trc = BT709
             context.color_range = STUDIO_RANGE
             context.time_base = self._stream.time_base = Fraction(1, CLOCK)
-            context.sample_aspect_ratio = self.pixel_aspect
             self._stack = stack.pop_all()
         return self
 
