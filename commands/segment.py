@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 from cstm.commands.bundle_arguments import add_bundle_argument
-from cstm.commands.types import positive
+from cstm.commands.types import finite, positive
 from cstm.console import fail
 from cstm.errors import RequestError
-from cstm.files import check_place, is_special
+from cstm.files import is_special
 from cstm.progress import progress
 
 LINK = {"auto": None, "frame": True, "components": False}
@@ -21,8 +21,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("video", help="a video file or a folder of frames")
     parser.add_argument("sentences", nargs="+", metavar="SENTENCE", help="such as 'the dog jumping on the left'")
     parser.add_argument("--every", type=positive, default=1, metavar="N", help="only every N-th frame")
+    parser.add_argument(
+        "--clip-fps",
+        type=finite,
+        metavar="FPS",
+        help="watch the video at this pace, such as 30 for one of 60, by its frames' times (default: frame by frame)",
+    )
+    parser.add_argument("--no-audio", action="store_true", help="an overlay without the video's sound")
     parser.add_argument("--out", type=Path, metavar="F", help="overlay video; by default VIDEO.overlay.mp4, here")
-    parser.add_argument("--masks", type=Path, metavar="F", help="masks as JSON with COCO run lengths")
+    parser.add_argument(
+        "--masks",
+        type=Path,
+        metavar="F",
+        help="masks, by the name's ending: .json or .jsonl (COCO run lengths), .coco.json (a COCO dataset, for CVAT),"
+        " .labelstudio.json (boxes), none (a folder of PNGs)",
+    )
     add_bundle_argument(parser, "--bundle")
     parser.add_argument("--backend", default="auto", help="see cstm doctor (default: auto)")
     parser.add_argument("--precision", help="fp32, fp16, bf16 or int8 (default: the backend's)")
@@ -39,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Segment as the command line says; 0, or 2 where the video broke off."""
-    from cstm.runtime.segment_video import segment_to_files
+    from cstm.runtime.segment_video import check_places, segment_to_files
     from cstm.runtime.segmenter import Segmenter
     from cstm.runtime.video import open_video
 
@@ -48,8 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     overlay = arguments.out
     if not overlay and not arguments.masks:
         overlay = Path(f"{Path(arguments.video).stem}.overlay.mp4")
-    for place in filter(None, (overlay, arguments.masks)):
-        check_place(place)
+    check_places(arguments.video, overlay, arguments.masks)
     with (
         open_video(arguments.video) as video,
         Segmenter(
@@ -65,6 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
             overlay,
             arguments.masks,
             lambda index: bar.to(index + 1),
+            arguments.clip_fps,
+            not arguments.no_audio,
         )
     places = list(filter(None, (overlay, arguments.masks)))
     told = sys.stderr if any(map(is_special, places)) else sys.stdout  # the file may be standard output itself

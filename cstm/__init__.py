@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from cstm.models.config import CSTMConfig
     from cstm.models.cstm import CSTM
     from cstm.runtime.bundle import Bundle
-    from cstm.runtime.segmenter import FrameMasks, Segmenter
+    from cstm.runtime.frame_masks import FrameMasks
+    from cstm.runtime.segmenter import Segmenter
 
     __version__: str
 
 _PUBLIC = {
     "Segmenter": "cstm.runtime.segmenter",
-    "FrameMasks": "cstm.runtime.segmenter",
+    "FrameMasks": "cstm.runtime.frame_masks",
     "Bundle": "cstm.runtime.bundle",
     "CSTM": "cstm.models.cstm",
     "CSTMConfig": "cstm.models.config",

@@ -22,6 +22,11 @@ class FrameTimes:
         self._last: float | None = None
         self._zero: float | None = None  # the stamp that is time 0
 
+    @property
+    def zero(self) -> float:
+        """The stamp that is time 0, in seconds; 0 before the first."""
+        return self._zero or 0.0
+
     def __call__(self, stamp: float | None) -> float:
         """A frame's time in seconds, from its stamp in seconds, or None where it has none; the first is 0."""
         self._last = self._time(stamp)

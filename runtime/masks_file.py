@@ -1,52 +1,53 @@
-"""Masks on disk, frame by frame: JSON with COCO run lengths, or a line of JSON a frame."""
+"""Masks on disk, frame by frame, in the forms that programs load. A file's name says which."""
 
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from cstm.files import atomic_path
+from cstm.files import atomic_path, check_place
 from cstm.runtime import rle
-from cstm.runtime.segmenter import FrameMasks
-
-LINES = ".jsonl"
+from cstm.runtime.frame_masks import FrameMasks
 
 
-class MasksWriter:
-    """Writes what was found in each frame, as it comes, to a file that appears when the block ends and not at all when
-    it fails. Nothing is kept in memory.
+class MasksWriter(ABC):
+    """Writes what was found in each frame, as it comes, to what appears when the block ends and not at all when it
+    fails. The masks are not kept in memory.
 
-    head: what is said of them all. The file is one JSON object, `head` with "frames" at its end; or, where its name
-    ends in .jsonl, `head` in the first line and a frame in each that follows. A frame has its index, its time in
-    seconds, and each sentence's score and mask as COCO run lengths.
+    head: what is said of them all: "video", its name, "size" [H, W], "fps", "sentences", "trained".
     """
 
     def __init__(self, path: str | Path, head: Mapping[str, Any]):
-        self.path = Path(path)
-        if self.path.suffix == LINES:
-            self._before, self._between, self._after = json.dumps(head) + "\n", "\n", "\n"
-        else:
-            self._before, self._between, self._after = json.dumps({**head, "frames": []})[:-2], ", ", "]}"
-        self._written = 0
+        self.path, self.head = Path(path), head
         self._stack = ExitStack()
+
+    @staticmethod
+    def check_place(path: str | Path) -> None:
+        """CSTMError where nothing can be written to `path`."""
+        check_place(path)
 
     def __enter__(self) -> MasksWriter:
         with ExitStack() as stack:
-            temporary = stack.enter_context(atomic_path(self.path))
-            self._file = stack.enter_context(temporary.open("w", encoding="utf-8"))
+            self._begin(stack)
             self._stack = stack.pop_all()
-        self._file.write(self._before)
         return self
 
+    @abstractmethod
+    def _begin(self, stack: ExitStack) -> None:
+        """Open what is written to; `stack` closes it."""
+
+    @abstractmethod
     def write(self, result: FrameMasks) -> None:
         """Append a frame."""
-        self._file.write(self._between if self._written else "")
-        self._file.write(json.dumps(_record(result)))
-        self._written += 1
+
+    @abstractmethod
+    def _end(self) -> None:
+        """All frames were written."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -55,7 +56,73 @@ class MasksWriter:
             if kind is not None:
                 stack.__exit__(kind, error, traceback)
             else:
-                self._file.write(self._after)
+                self._end()
+
+
+class TextWriter(MasksWriter):
+    """To a text file."""
+
+    def __init__(self, path: str | Path, head: Mapping[str, Any]):
+        super().__init__(path, head)
+        self._written = 0  # frames
+
+    def _begin(self, stack: ExitStack) -> None:
+        temporary = stack.enter_context(atomic_path(self.path))
+        self._file = stack.enter_context(temporary.open("w", encoding="utf-8"))
+        self._file.write(self.before())
+
+    def write(self, result: FrameMasks) -> None:
+        """Append a frame."""
+        self._file.write(self.of_frame(result))
+        self._written += 1
+
+    def _end(self) -> None:
+        self._file.write(self.after())
+
+    @abstractmethod
+    def before(self) -> str:
+        """What the file begins with."""
+
+    @abstractmethod
+    def of_frame(self, result: FrameMasks) -> str:
+        """What is added for a frame."""
+
+    @abstractmethod
+    def after(self) -> str:
+        """What the file ends with."""
+
+
+class JsonWriter(TextWriter):
+    """One JSON object: the head, and "frames", of which each has its index, its time in seconds, and each sentence's
+    score and mask as COCO run lengths."""
+
+    def before(self) -> str:
+        """As TextWriter has it."""
+        return json.dumps({**self.head, "frames": []})[:-2]
+
+    def of_frame(self, result: FrameMasks) -> str:
+        """As TextWriter has it."""
+        return (", " if self._written else "") + json.dumps(_record(result))
+
+    def after(self) -> str:
+        """As TextWriter has it."""
+        return "]}"
+
+
+class LinesWriter(TextWriter):
+    """JSON lines: the head, then a frame in each, as JsonWriter has them."""
+
+    def before(self) -> str:
+        """As TextWriter has it."""
+        return json.dumps(self.head) + "\n"
+
+    def of_frame(self, result: FrameMasks) -> str:
+        """As TextWriter has it."""
+        return json.dumps(_record(result)) + "\n"
+
+    def after(self) -> str:
+        """As TextWriter has it."""
+        return ""
 
 
 def _record(result: FrameMasks) -> dict[str, Any]:

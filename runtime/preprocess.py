@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator
 
@@ -60,19 +61,20 @@ def clip_indices(target: int, count: int | None, frames: int, stride: int) -> li
 
 
 def clip_windows(
-    source: Iterable[Frame], config: CSTMConfig, every: int = 1
+    source: Iterable[Frame], config: CSTMConfig, every: int = 1, clip_fps: float | None = None
 ) -> Iterator[tuple[Frame, np.ndarray, np.ndarray]]:
     """(frame, its pixels uint8 [3,R,R], its clip uint8 [3,T,R,R]) for every `every`-th frame, as the network has them.
+
+    clip_fps: take the frames of a clip by their times, the nearest ones, as if the video had so many frames a second;
+    None counts frames, as the authors do.
 
     Holds only the frames that a window still needs. When the source raises, as a video that breaks off does, the
     frames read so far come first, then the error.
     """
-    frames, stride = config.frames, config.stride
-    ahead = clip_indices(0, None, frames, stride)[-1]
-    behind = stride * (frames // 2)
-    pixels: dict[int, np.ndarray] = {}
-    waiting: deque[Frame] = deque()
-    broken, count = None, 0
+    middle = config.frames // 2
+    behind, ahead = config.stride * middle, config.stride * (config.frames - 1 - middle)
+    held, waiting = _Held(), deque[tuple[float, Frame]]()
+    broken = None
     stream = iter(source)
     while True:
         try:
@@ -80,16 +82,48 @@ def clip_windows(
         except Exception as error:
             frame, broken = None, error
         if frame is not None:
-            count = frame.index + 1
-            pixels[frame.index] = _resize_planes(frame.image, config.size)
-            pixels.pop(frame.index - ahead - behind - 1, None)
+            place = frame.index if clip_fps is None else frame.time * clip_fps
+            held.add(place, _resize_planes(frame.image, config.size))
             if frame.index % every == 0:
-                waiting.append(frame)
-        while waiting and (frame is None or waiting[0].index + ahead < count):
-            target = waiting.popleft()
-            clip = np.stack([pixels[i] for i in clip_indices(target.index, count, frames, stride)], axis=1)
-            yield target, pixels[target.index], clip
+                waiting.append((place, frame))
+        while waiting and (frame is None or waiting[0][0] + ahead <= held.last):
+            place, target = waiting.popleft()
+            held.forget(place - behind)
+            clip = [held.nearest(place + config.stride * (k - middle)) for k in range(config.frames)]
+            yield target, clip[middle], np.stack(clip, axis=1)
         if frame is None:
             break
+        if not waiting:
+            held.forget(held.last - behind)
     if broken:
         raise broken
+
+
+class _Held:
+    """The pixels of the latest frames, each at its place along the axis on which a clip's frames are evenly apart."""
+
+    def __init__(self) -> None:
+        self._places: list[float] = []
+        self._pixels: list[np.ndarray] = []
+
+    @property
+    def last(self) -> float:
+        """Where the latest is."""
+        return self._places[-1]
+
+    def add(self, place: float, pixels: np.ndarray) -> None:
+        """The next one, later than all that are held."""
+        self._places.append(place)
+        self._pixels.append(pixels)
+
+    def nearest(self, place: float) -> np.ndarray:
+        """The frame nearest to `place`, of two as near the earlier; the first or last where it is outside."""
+        after = bisect_left(self._places, place, hi=len(self._places) - 1)
+        before = max(after - 1, 0)
+        return self._pixels[before if place - self._places[before] <= self._places[after] - place else after]
+
+    def forget(self, place: float) -> None:
+        """All but what may be nearest to `place` or to any later one."""
+        unused = bisect_right(self._places, place) - 1
+        if unused > 0:
+            del self._places[:unused], self._pixels[:unused]

@@ -1,4 +1,4 @@
-"""A segmented video on disk: the overlay, and the masks as COCO run lengths."""
+"""A segmented video on disk: the overlay, and the masks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from cstm.errors import RequestError, VideoError
 from cstm.files import check_place
 from cstm.runtime.ahead import ahead
-from cstm.runtime.masks_file import MasksWriter
+from cstm.runtime.masks_formats import masks_writer
 from cstm.runtime.overlay import Overlay
 from cstm.runtime.segmenter import Segmenter
 from cstm.runtime.video import Video
@@ -35,22 +35,30 @@ def segment_to_files(
     overlay: str | Path | None = None,
     masks: str | Path | None = None,
     report: Callable[[int], None] | None = None,
+    clip_fps: float | None = None,
+    sound: bool = True,
 ) -> Written:
-    """Segment `video` and write the overlay video (mp4) and the masks (JSON, or JSON lines), those that are asked for.
+    """Segment `video` and write the overlay video (mp4) and the masks, those that are asked for.
 
-    Reading, the network and writing run at the same time, and nothing is kept in memory. The overlay shows each frame
-    when the video does. report: called with each finished frame's index. A video that breaks off is written up to
-    there; VideoError only when there was nothing to write.
+    Reading, the network and writing run at the same time, and no picture is kept. The overlay shows each frame when the
+    video does, and has its sound if `sound`; the masks' name says in which form they are, see `masks_formats`.
+    clip_fps: as `Segmenter.segment` has it. report: called with each finished frame's index.
+    A video that breaks off is written up to there; VideoError only when there was nothing to write.
     """
     count, broken = 0, None
-    _check_places(video.name, overlay, masks)
-    results = segmenter.segment(video, sentences, every)
+    check_places(video.name, overlay, masks)
+    results = segmenter.segment(video, sentences, every, clip_fps)
     trained = segmenter.bundle.trained
-    head = {"size": list(video.size), "fps": video.fps, "sentences": sentences, "trained": trained}
+    head = {
+        "video": Path(video.name).name,
+        "size": list(video.size),
+        "fps": video.fps,
+        "sentences": sentences,
+        "trained": trained,
+    }
     with ExitStack() as stack:
-        masks_file = stack.enter_context(MasksWriter(masks, head)) if masks else None
-        pace = video.fps / every
-        writer = stack.enter_context(VideoWriter(overlay, video.size, pace)) if overlay else None
+        masks_file = stack.enter_context(masks_writer(masks)(masks, head)) if masks else None
+        writer = stack.enter_context(_overlay_writer(overlay, video, every, stack, sound)) if overlay else None
         painter = Overlay(sentences, note=None if trained else UNTRAINED)
         try:
             for result in stack.enter_context(closing(ahead(results))):
@@ -70,10 +78,19 @@ def segment_to_files(
     return Written(count, broken)
 
 
-def _check_places(video: str, overlay: str | Path | None, masks: str | Path | None) -> None:
-    outputs = [place for place in (overlay, masks) if place]
-    for place in outputs:
-        check_place(place)
-    places = [Path(place).resolve() for place in (video, *outputs)]
+def _overlay_writer(overlay: str | Path, video: Video, every: int, stack: ExitStack, sound: bool) -> VideoWriter:
+    heard = video.open_sound() if sound else None
+    if heard:
+        stack.callback(heard.close)
+    return VideoWriter(overlay, video.size, video.fps / every, pixel_aspect=video.pixel_aspect, sound=heard)
+
+
+def check_places(video: str, overlay: str | Path | None, masks: str | Path | None) -> None:
+    """CSTMError unless all that is asked for can be written, to places of its own."""
+    if overlay:
+        check_place(overlay)
+    if masks:
+        masks_writer(masks).check_place(masks)
+    places = [Path(place).resolve() for place in (video, overlay, masks) if place]
     if len(set(places)) < len(places):
         raise RequestError("the video, the overlay and the masks must be three different files")

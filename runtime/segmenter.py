@@ -7,7 +7,6 @@ import reprlib
 import warnings
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +15,12 @@ from cstm.errors import QueryError, RequestError
 from cstm.models.contract import CLIP, FRAME
 from cstm.runtime.ahead import ahead
 from cstm.runtime.bundle import Bundle
+from cstm.runtime.frame_masks import FrameMasks
 from cstm.runtime.opening import open_chain
 from cstm.runtime.postprocess import masks, probabilities, scores
 from cstm.runtime.preprocess import clip_windows
 from cstm.runtime.text import Query, stack
-from cstm.runtime.video import Video, Watched, open_video
+from cstm.runtime.video import Video, Watched, checked_pace, open_video
 
 
 class UntrainedWarning(UserWarning):
@@ -29,21 +29,6 @@ class UntrainedWarning(UserWarning):
 
 class UnknownWordWarning(UserWarning):
     """A sentence holds words that the network has never seen; it reads them as one and the same unknown word."""
-
-
-@dataclass(frozen=True)
-class FrameMasks:
-    """What was found in one frame.
-
-    index: the frame's number from 0. time: seconds from the video's start. image: RGB uint8 [H,W,3].
-    masks: bool [Q,H,W], one per sentence, of the video's size. scores: float32 [Q], each mask's highest probability.
-    """
-
-    index: int
-    time: float
-    image: np.ndarray
-    masks: np.ndarray
-    scores: np.ndarray
 
 
 class Segmenter:
@@ -83,20 +68,23 @@ class Segmenter:
             warnings.warn("the bundle holds untrained weights: its masks mean nothing", UntrainedWarning, stacklevel=2)
 
     def segment(
-        self, video: Video | Watched, sentences: str | list[str], every: int = 1
+        self, video: Video | Watched, sentences: str | list[str], every: int = 1, clip_fps: float | None = None
     ) -> Generator[FrameMasks, None, None]:
         """The masks of every `every`-th frame, frame by frame, while the video is read, a little ahead, in a thread.
 
         video: a path, a folder of frames, an iterable of RGB uint8 arrays [H,W,3], or an open Video.
         sentences: one or several; each is read, and its language plan made, once.
+        clip_fps: frames a second at which the network watches the video, by the frames' times: the pace that it was
+        trained at, for a video of another, such as 60. None takes the frames as they come.
         QueryError or VideoError at once when they cannot be read; VideoError after the last readable frame when the
         video breaks off.
         """
         queries = self.queries(sentences)
         if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
             raise RequestError(f"every={reprlib.repr(every)}: must be a whole number, 1 or more")
+        pace = None if clip_fps is None else checked_pace("clip_fps", clip_fps, RequestError)
         language_plans = self._language_plans(queries)
-        return self._frames(video if isinstance(video, Video) else open_video(video), language_plans, int(every))
+        return self._frames(video if isinstance(video, Video) else open_video(video), language_plans, int(every), pace)
 
     def queries(self, sentences: str | list[str]) -> list[Query]:
         """The sentences as the network reads them; warns (UnknownWordWarning) of words it has never seen."""
@@ -127,8 +115,10 @@ class Segmenter:
         batches = [queries[i : i + self.bundle.max_batch] for i in range(0, len(queries), self.bundle.max_batch)]
         return [self.chain.language_plan(stack(batch)) for batch in batches]
 
-    def _frames(self, video: Video, language_plans: list[dict], every: int) -> Generator[FrameMasks, None, None]:
-        with video, closing(ahead(clip_windows(video, self.config, every))) as windows:
+    def _frames(
+        self, video: Video, language_plans: list[dict], every: int, clip_fps: float | None
+    ) -> Generator[FrameMasks, None, None]:
+        with video, closing(ahead(clip_windows(video, self.config, every, clip_fps))) as windows:
             for frame, pixels, clip in windows:
                 given = {FRAME: pixels[None], CLIP: clip[None]}
                 logits = [self.chain.mask_logits(given, language_plan) for language_plan in language_plans]

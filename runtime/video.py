@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from itertools import chain
 from numbers import Real
 from types import TracebackType
@@ -11,9 +12,10 @@ from types import TracebackType
 import numpy as np
 from PIL import Image
 
-from cstm.errors import VideoError
+from cstm.errors import CSTMError, VideoError
 from cstm.files import as_path
 from cstm.runtime.frames import Frame, Source
+from cstm.runtime.sound import Sound
 from cstm.runtime.video_file import DEFAULT_FPS, open_file
 from cstm.runtime.video_folder import IMAGES, as_rgb, open_folder
 
@@ -37,7 +39,7 @@ class Video:
     def __init__(self, source: Source):
         self.name, self.fps, self.count, self.notes = source.name, source.fps, source.count, source.notes
         self.read, self.end = 0, 0.0
-        self._close, self._closed = source.close, False
+        self._source, self._closed = source, False
         try:
             first = next(source.frames, None)
             if first is None:
@@ -61,10 +63,19 @@ class Video:
             self.read, self.end = self.read + 1, frame.time + 1 / self.fps
             yield frame
 
+    @property
+    def pixel_aspect(self) -> Fraction:
+        """The width of a pixel as it is shown, by its height: 1 but for films made for television."""
+        return self._source.pixel_aspect()
+
+    def open_sound(self) -> Sound | None:
+        """The sound from the first frame on, to be closed by itself; None where there is none."""
+        return self._source.sound()
+
     def close(self) -> None:
         """Release the file. May be called again."""
         if not self._closed:
-            self._close()
+            self._source.close()
         self._closed = True
 
     def __enter__(self) -> Video:
@@ -83,24 +94,23 @@ def open_video(source: Watched, fps: float | None = None) -> Video:
     fps: frames a second of a folder or of given frames, 25 by default; a file knows its own.
     VideoError when there is no such file, it is no video, or it holds no frames.
     """
-    pace = _checked_pace(fps)
+    pace = DEFAULT_FPS if fps is None else checked_pace("fps", fps, VideoError)
     if isinstance(source, (str, os.PathLike)):
         return Video(_open_path(source, pace))
     return Video(Source("the given frames", _given(_iterator(source), pace), pace))
 
 
-def _checked_pace(fps: float | None) -> float:
-    if fps is None:
-        return DEFAULT_FPS
+def checked_pace(name: str, fps: object, error: type[CSTMError]) -> float:
+    """`fps` as a number; `error`, which names it `name`, when it is no possible pace."""
     wanted = f"give a number of frames a second, from {SLOWEST:g} to {FASTEST:g}"
     if isinstance(fps, (bool, np.timedelta64)) or not isinstance(fps, Real):
-        raise VideoError(f"fps is a {type(fps).__name__}; {wanted}")
+        raise error(f"{name} is a {type(fps).__name__}; {wanted}")
     try:
         pace = float(fps)
     except OverflowError:  # a whole number too large for it
         pace = float("inf")
     if not SLOWEST <= pace <= FASTEST:
-        raise VideoError(f"fps={pace:g}; {wanted}")
+        raise error(f"{name}={pace:g}; {wanted}")
     return pace
 
 

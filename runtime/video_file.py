@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -16,6 +17,7 @@ from cstm.errors import VideoError
 from cstm.runtime.frame_times import FrameTimes
 from cstm.runtime.frames import Frame, Source
 from cstm.runtime.pictures import CUT_ANYWHERE, Pictures, reason
+from cstm.runtime.sound import open_sound
 
 DEFAULT_FPS = 25.0
 # FFmpeg's numbers for ways from YUV to RGB: those that its scaler knows, and two for which it knows a near one.
@@ -47,8 +49,18 @@ def open_file(path: Path) -> Source:
         raise
     fps = float(stream.guessed_rate or stream.average_rate or DEFAULT_FPS)
     notes: list[str] = []
-    frames = _frames(path, container, stream, fps, notes)
-    return Source(str(path), frames, fps, stream.frames or None, notes, container.close)
+    upright = _Upright(path)
+    times = FrameTimes(fps, joined=container.format.name in CUT_ANYWHERE)
+    return Source(
+        str(path),
+        _frames(path, Pictures(container, stream), stream.frames, times, upright, notes),
+        fps,
+        stream.frames or None,
+        notes,
+        container.close,
+        pixel_aspect=lambda: upright.shown(stream.sample_aspect_ratio or Fraction(1)),
+        sound=lambda: open_sound(path, times.zero, CLOSED),
+    )
 
 
 def _film(path: Path, container: InputContainer) -> VideoStream:
@@ -81,14 +93,12 @@ def _size(stream: VideoStream) -> tuple[int, int]:
 
 
 def _frames(
-    path: Path, container: InputContainer, stream: VideoStream, fps: float, notes: list[str]
+    path: Path, pictures: Pictures, declared: int, times: FrameTimes, upright: _Upright, notes: list[str]
 ) -> Iterator[Frame]:
-    pictures, upright = Pictures(container, stream), _Upright(path)
-    time_of = FrameTimes(fps, joined=container.format.name in CUT_ANYWHERE)
     index, time, damaged = 0, 0.0, ""
     for picture in pictures:
         damaged = damaged or _place(index, time) if pictures.passed else ""
-        time = time_of(picture.time)
+        time = times(picture.time)
         yield Frame(index, time, upright(picture))
         index += 1
     if damaged:
@@ -99,7 +109,7 @@ def _frames(
         return
     if not index:
         raise VideoError(f"{path}: holds no frames that can be read ({pictures.loss}); copy or re-encode the file")
-    place = f"after frame {index}" + (f" of {stream.frames}" if stream.frames else "") + f" ({time:.1f} s)"
+    place = f"after frame {index}" + (f" of {declared}" if declared else "") + f" ({time:.1f} s)"
     raise VideoError(
         f"{path}: breaks off {place}: {pictures.loss}; the frames before were read, copy or re-encode the file"
     )
@@ -132,6 +142,10 @@ class _Upright:
             ) from error
         return np.ascontiguousarray(turned(image, self._matrix_of(picture)))
 
+    def shown(self, pixel_aspect: Fraction) -> Fraction:
+        """The width of a pixel by its height, once the latest picture is upright."""
+        return 1 / pixel_aspect if self._matrix is not None and _lies(self._matrix) else pixel_aspect
+
     def _matrix_of(self, picture: av.VideoFrame) -> bytes | None:
         """The display matrix of the first picture, or of the first that is turned otherwise.
 
@@ -149,7 +163,18 @@ def turned(image: np.ndarray, matrix: bytes | None) -> np.ndarray:
     """The image [H,W,3] as a display matrix shows it: any of the eight ways to turn and mirror it."""
     if matrix is None:
         return image
-    a, b, _, c, d = np.sign(np.frombuffer(matrix, np.int32)[:5])
-    if a or d:
-        return image[:: d or 1, :: a or 1]
-    return image.transpose(1, 0, 2)[:: b or 1, :: c or 1]
+    a, b, c, d = _signs(matrix)
+    if _lies(matrix):
+        return image.transpose(1, 0, 2)[:: b or 1, :: c or 1]
+    return image[:: d or 1, :: a or 1]
+
+
+def _lies(matrix: bytes) -> bool:
+    """Whether rows and columns change places."""
+    a, _, _, d = _signs(matrix)
+    return not (a or d)
+
+
+def _signs(matrix: bytes) -> tuple[int, int, int, int]:
+    a, b, _, c, d = np.sign(np.frombuffer(matrix, np.int32)[:5]).tolist()
+    return a, b, c, d

@@ -16,11 +16,13 @@ from av.video.reformatter import VideoReformatter
 from cstm.errors import MissingDependencyError, VideoError
 from cstm.files import atomic_path
 from cstm.runtime.pictures import reason
+from cstm.runtime.sound import Sound
 
 # FFmpeg's numbers for BT.709 and for studio range (16 to 235).
 BT709, STUDIO_RANGE = 1, 1
 YUV = {"dst_colorspace": BT709, "dst_color_range": STUDIO_RANGE}
 CLOCK = 90_000  # ticks a second, MPEG's own: a frame of every usual pace lasts a whole number of them
+SQUARE = Fraction(1)
 LONGEST = 2**30  # ticks, over three hours, that players take for one frame
 SLOWEST, FASTEST = Fraction(1, 10_000), Fraction(CLOCK)  # frames a second that this clock can tell
 # x264's usual effort takes longer than the network. Without B-frames the file's order is the frames', so that each is
@@ -32,11 +34,20 @@ class VideoWriter:
     """Writes RGB frames to an H.264 mp4 file, which appears when the block ends and not at all when it fails.
 
     size: (height, width) in pixels; odd sides lose their last row or column, as 4:2:0 video needs even ones.
-    fps: frames a second, on average. crf: x264's quality, from 0 (lossless) to 51.
+    fps: frames a second, on average. crf: x264's quality, from 0 (lossless) to 51. pixel_aspect: the width of a pixel
+    as it is to be shown, by its height. sound: goes with the frames, from the time of the first, and ends with them.
     MissingDependencyError when PyAV lacks libx264; VideoError when no frame was written or the disk refuses.
     """
 
-    def __init__(self, path: str | Path, size: tuple[int, int], fps: float, crf: int = 20):
+    def __init__(
+        self,
+        path: str | Path,
+        size: tuple[int, int],
+        fps: float,
+        crf: int = 20,
+        pixel_aspect: Fraction = SQUARE,
+        sound: Sound | None = None,
+    ):
         if "libx264" not in av.codecs_available:
             raise MissingDependencyError("this PyAV lacks libx264; pip install av from a wheel")
         if not (math.isfinite(fps) and fps > 0):
@@ -44,7 +55,7 @@ class VideoWriter:
         self.path = Path(path)
         self.fps = min(max(Fraction(fps).limit_denominator(10_000), SLOWEST), FASTEST)
         self.height, self.width = (side - side % 2 or 2 for side in size)
-        self.crf = crf
+        self.crf, self.pixel_aspect, self.sound = crf, pixel_aspect, sound
         self._written, self._tick = 0, -1  # frames, and the last one's place on the clock
         self._end: int | None = None  # the tick until which the last frame is shown
         self._to_yuv = VideoReformatter()  # kept: preparing one takes longer than converting
@@ -62,6 +73,9 @@ class VideoWriter:
             context.colorspace = context.color_primaries = context.color_trc = BT709
             context.color_range = STUDIO_RANGE
             context.time_base = self._stream.time_base = Fraction(1, CLOCK)
+            context.sample_aspect_ratio = self.pixel_aspect
+            if self.sound:
+                self.sound.join(self._container)
             self._stack = stack.pop_all()
         return self
 
@@ -81,6 +95,7 @@ class VideoWriter:
             frame = self._to_yuv.reformat(frame, format="yuv420p", **YUV)
             frame.pts, frame.time_base = self._next_tick(time), Fraction(1, CLOCK)
             self._container.mux(self._stream.encode(frame))
+            self._mux_sound(frame.pts)
         self._written, self._tick = self._written + 1, frame.pts
 
     def end(self, time: float) -> None:
@@ -97,7 +112,14 @@ class VideoWriter:
             elif not self._written:
                 raise VideoError(f"{self.path}: no frame was written; write at least one")
             else:
-                self._container.mux(self._last(self._stream.encode()))
+                packets = self._last(self._stream.encode())
+                self._mux_sound(packets[-1].pts + packets[-1].duration)
+                self._container.mux(packets)
+
+    def _mux_sound(self, tick: int) -> None:
+        """The sound before that tick."""
+        if self.sound:
+            self._container.mux(list(self.sound.until(tick / CLOCK)))
 
     def _next_tick(self, time: float | None) -> int:
         wanted = round(self._written / self.fps * CLOCK if time is None else time * CLOCK)

@@ -116,3 +116,42 @@ def test_a_source_that_breaks_gives_its_frames_first():
             seen.append(frame.index)
             assert clip[0].max() <= 13
     assert seen == list(range(13))
+
+
+def paced(times):
+    for index, time in enumerate(times):
+        yield Frame(index, time, np.full((8, 8, 3), index, np.uint8))
+
+
+def shown_in(clip):
+    return clip[0, :, 0, 0].astype(int).tolist()
+
+
+@pytest.mark.parametrize(("fps", "step"), [(50, 4), (25, 2), (100, 8)])
+def test_by_time_a_fast_video_is_watched_at_the_pace_asked_for(fps, step):
+    """25 frames a second, each second one: a frame every 80 ms, whatever the video's own pace."""
+    windows = clip_windows(paced(np.arange(120) / fps), CONFIG, clip_fps=25)
+    for frame, _, clip in windows:
+        wanted = np.clip(frame.index + step * (np.arange(8) - 4), 0, 119)
+        assert np.abs(shown_in(clip) - wanted).max() <= 1, frame.index
+
+
+def test_by_time_a_slow_video_repeats_its_frames():
+    windows = list(clip_windows(paced(np.arange(20) / 5), CONFIG, clip_fps=25))
+    assert shown_in(windows[10][2]) == [8, 9, 9, 10, 10, 10, 11, 11]
+
+
+def test_by_time_the_nearest_frames_of_an_uneven_video_are_taken():
+    rng = np.random.default_rng(0)
+    times = np.cumsum(rng.uniform(0.005, 0.2, 100))
+    for frame, _, clip in clip_windows(paced(times), CONFIG, clip_fps=25):
+        wanted = times[frame.index] + 0.08 * (np.arange(8) - 4)
+        nearest = np.abs(times[:, None] - wanted).argmin(0)
+        assert np.abs(shown_in(clip) - nearest).max() <= 1 and shown_in(clip)[4] == frame.index
+
+
+def test_by_time_of_an_even_video_is_by_frame():
+    by_frame = clip_windows(numbered(40), CONFIG, 3)
+    by_time = clip_windows(numbered(40), CONFIG, 3, clip_fps=10)
+    for (_, _, one), (_, _, other) in zip(by_frame, by_time, strict=True):
+        np.testing.assert_array_equal(one, other)

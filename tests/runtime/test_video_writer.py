@@ -2,7 +2,6 @@
 
 import struct
 from fractions import Fraction
-from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -10,9 +9,10 @@ import pytest
 
 from cstm.errors import VideoError
 from cstm.runtime.segment_video import segment_to_files
-from cstm.runtime.segmenter import FrameMasks
 from cstm.runtime.video import open_video
 from cstm.runtime.video_writer import VideoWriter
+
+from .fake_segmenter import Nothing
 
 
 def image(shade):
@@ -92,18 +92,6 @@ def test_a_pace_that_is_none_is_refused(tmp_path, fps):
         VideoWriter(tmp_path / "out.mp4", (48, 64), fps)
 
 
-class Nothing:
-    """Finds nothing in every `every`-th frame."""
-
-    bundle = SimpleNamespace(trained=True)
-
-    def segment(self, video, sentences, every):
-        for frame in video:
-            if frame.index % every == 0:
-                masks = np.zeros((1, 48, 64), bool)
-                yield FrameMasks(frame.index, frame.time, frame.image, masks, np.zeros(1, np.float32))
-
-
 @pytest.mark.parametrize("every", [1, 2, 7, 19, 20, 1_000_000])
 def test_the_overlay_lasts_as_long_as_the_video(tmp_path, every):
     video = open_video([image(10 * i) for i in range(20)], fps=10)
@@ -132,3 +120,27 @@ def test_the_overlay_of_uneven_frames_is_as_uneven(tmp_path, every):
     frames, length = shown(tmp_path / "out.mp4")
     assert [time for time, _ in frames] == pytest.approx([stamp / 1000 for stamp in stamps[::every]], abs=2e-3)
     assert length == pytest.approx(3 + 1 / video.fps, abs=2e-3)
+
+
+@pytest.mark.parametrize(("turn", "expected"), [(0, Fraction(16, 11)), (90, Fraction(11, 16))])
+def test_pixels_that_are_not_square_are_shown_as_they_were(tmp_path, turn, expected):
+    """Of films made for television; a turned picture's pixels are turned too."""
+    with av.open(str(tmp_path / "wide.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(16, 11)
+        for number in range(4):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image(40 * number), format="rgb24")))
+        container.mux(stream.encode())
+    data = bytearray((tmp_path / "wide.mp4").read_bytes())
+    if turn:
+        place = data.index(b"tkhd") + 44
+        data[place : place + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30)
+    (tmp_path / "wide.mp4").write_bytes(data)
+    video = open_video(tmp_path / "wide.mp4")
+    assert video.size == ((64, 48) if turn else (48, 64)) and video.pixel_aspect == expected
+    with VideoWriter(tmp_path / "out.mp4", video.size, 10, pixel_aspect=video.pixel_aspect) as writer:
+        for frame in video:
+            writer.write(frame.image)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.streams.video[0].sample_aspect_ratio == expected
