@@ -28,6 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="watch the video at this pace, such as 30 for one of 60, by its frames' times (default: frame by frame)",
     )
     parser.add_argument("--no-audio", action="store_true", help="an overlay without the video's sound")
+    parser.add_argument(
+        "--encoder",
+        default="x264",
+        help="of the overlay: x264, nvenc, qsv, amf, or hardware for the first on a GPU that works (default: x264)",
+    )
     parser.add_argument("--out", type=Path, metavar="F", help="overlay video; by default VIDEO.overlay.mp4, here")
     parser.add_argument(
         "--masks",
@@ -38,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_bundle_argument(parser, "--bundle")
     parser.add_argument("--backend", default="auto", help="see cstm doctor (default: auto)")
-    parser.add_argument("--precision", help="fp32, fp16, bf16 or int8 (default: the backend's)")
+    parser.add_argument("--precision", help="fp32, fp16, bf16, int8 or int8_bf16 (default: the backend's)")
     parser.add_argument(
         "--threads", type=positive, metavar="N", help="of the CPU, for the network; its share, where several run"
     )
@@ -79,6 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
             lambda index: bar.to(index + 1),
             arguments.clip_fps,
             not arguments.no_audio,
+            arguments.encoder,
         )
     places = list(filter(None, (overlay, arguments.masks)))
     told = sys.stderr if any(map(is_special, places)) else sys.stdout  # the file may be standard output itself

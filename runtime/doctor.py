@@ -20,12 +20,19 @@ TOOLS = {
 
 def machine() -> dict[str, str]:
     """The machine in words."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    shares = ", ".join(f"{_plural(w, 'worker')} of {_plural(t, 'thread')}" for w, t in partition(cores))
     return {
         "platform": platform.platform(),
         "python": platform.python_version(),
-        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "cores": f"{cores} ({shares}: cstm segment --threads N, Segmenter(threads=N))",
         "GPU": cuda_device() or "none that CUDA can use",
     }
+
+
+def partition(cores: int) -> list[tuple[int, int]]:
+    """How workers share out `cores`: (workers, threads of each), from one worker with all to one a core."""
+    return [(workers, cores // workers) for workers in range(1, cores + 1) if cores % workers == 0]
 
 
 def backend_table() -> Table:
@@ -45,6 +52,10 @@ def tool_table() -> Table:
         for package in packages:
             shown.add_row(purpose, package, installed_version(package) or "[yellow]not installed")
     return shown
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _plain(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cstm.runtime import rle
-from cstm.runtime.boxes import bounding_box
+from cstm.runtime.boxes import Box, bounding_box
 from cstm.runtime.frame_masks import FrameMasks
 from cstm.runtime.masks_file import TextWriter
 
@@ -36,8 +36,8 @@ class CocoWriter(TextWriter):
     def of_frame(self, result: FrameMasks) -> str:
         """As TextWriter has it."""
         self._frames.append(result.index)
-        found = zip(result.masks, result.scores, strict=True)
-        made = [self._annotation(result.index, i, *one) for i, one in enumerate(found, 1) if one[0].any()]
+        found = enumerate(zip(result.masks, map(bounding_box, result.masks), result.scores, strict=True), 1)
+        made = [self._annotation(result.index, i, mask, box, score) for i, (mask, box, score) in found if box]
         text = "".join(f", {json.dumps(annotation)}" for annotation in made)
         first = len(made) == self._annotations
         return text[2:] if first else text
@@ -51,9 +51,9 @@ class CocoWriter(TextWriter):
         )
         return f'], "images": [{", ".join(images)}]}}'
 
-    def _annotation(self, image: int, category: int, mask: np.ndarray, score: np.floating) -> dict[str, Any]:
+    def _annotation(self, image: int, category: int, mask: np.ndarray, box: Box, score: float) -> dict[str, Any]:
         self._annotations += 1
-        top, left, bottom, right = bounding_box(mask)
+        top, left, bottom, right = box
         return {
             "id": self._annotations,
             "image_id": image,

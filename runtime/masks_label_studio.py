@@ -32,7 +32,7 @@ class LabelStudioWriter(TextWriter):
         self._frames.append(result.index)
         self._times.append(result.time)
         for boxes, mask in zip(self._boxes, result.masks, strict=True):
-            boxes.extend(bounding_box(mask) if mask.any() else (0, 0, 0, 0))
+            boxes.extend(bounding_box(mask) or (0, 0, 0, 0))
         return ""
 
     def after(self) -> str:

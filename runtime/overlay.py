@@ -7,9 +7,11 @@ from bisect import bisect_right
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from cstm.runtime.paint import Colour, Place, blend, colour_of, paint
+from cstm.runtime.paint import Colour, Place, colour_of, paint_onto
 
 LEGEND_SHARE = 0.35
+# Where; what is added, and by what the picture is multiplied before, in 256ths: uint16 [h,w,3].
+Label = tuple[Place, np.ndarray, np.ndarray]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 SHADE, ALARM, WHITE = (0, 0, 0, 150), (160, 0, 0, 210), (255, 255, 255, 255)
 
@@ -22,25 +24,38 @@ class Overlay:
 
     def __init__(self, sentences: list[str], note: str | None = None):
         self.sentences, self.note = list(sentences), note
-        self._labels: dict[tuple[int, int], list[tuple[Image.Image, Place]]] = {}
+        self._labels: dict[tuple[int, int], list[Label]] = {}
 
     def draw(self, image: np.ndarray, masks: np.ndarray) -> np.ndarray:
         """RGB uint8 [H,W,3] and masks bool [Q,H,W] -> RGB uint8 [H,W,3]; the image is left as it is."""
-        drawn = paint(image, masks, _thickness(len(image)))
-        for label, place in self._labels_for(image.shape[:2]):
-            blend(drawn, place, label, label)
+        drawn = np.array(image, order="C")
+        self.draw_onto(drawn, masks)
         return drawn
 
-    def _labels_for(self, size: tuple[int, int]) -> list[tuple[Image.Image, Place]]:
-        """Translucent pictures and their places in a frame of `size`."""
+    def draw_onto(self, drawn: np.ndarray, masks: np.ndarray) -> None:
+        """As `draw`, on the image itself, whose rows must lie one after the other in memory."""
+        paint_onto(drawn, masks, _thickness(len(drawn)))
+        for place, cover, kept in self._labels_for(drawn.shape[:2]):
+            under = drawn[place] * kept
+            under += cover
+            drawn[place] = under >> 8
+
+    def _labels_for(self, size: tuple[int, int]) -> list[Label]:
+        """Of a frame of `size`."""
         if size not in self._labels:
             style = _Style(*size)
             legend = _legend(style, self.sentences)
-            self._labels[size] = [(legend, np.s_[size[0] - legend.height :, : legend.width])]
+            self._labels[size] = [_label(legend, np.s_[size[0] - legend.height :, : legend.width])]
             if self.note:
                 banner = _banner(style, self.note)
-                self._labels[size].append((banner, np.s_[: banner.height, :]))
+                self._labels[size].append(_label(banner, np.s_[: banner.height, :]))
         return self._labels[size]
+
+
+def _label(picture: Image.Image, place: Place) -> Label:
+    pixels = np.asarray(picture).astype(np.uint16)
+    weight = pixels[..., 3:] + (pixels[..., 3:] > 127)  # from 0 to 256
+    return place, pixels[..., :3] * weight, np.repeat(256 - weight, 3, axis=2)
 
 
 def _thickness(height: int) -> int:

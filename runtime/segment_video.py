@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from cstm.errors import RequestError, VideoError
 from cstm.files import check_place
 from cstm.runtime.ahead import ahead
+from cstm.runtime.encoders import X264
 from cstm.runtime.masks_formats import masks_writer
 from cstm.runtime.overlay import Overlay
 from cstm.runtime.segmenter import Segmenter
@@ -37,12 +38,14 @@ def segment_to_files(
     report: Callable[[int], None] | None = None,
     clip_fps: float | None = None,
     sound: bool = True,
+    encoder: str = X264,
 ) -> Written:
     """Segment `video` and write the overlay video (mp4) and the masks, those that are asked for.
 
     Reading, the network and writing run at the same time, and no picture is kept. The overlay shows each frame when the
     video does, and has its sound if `sound`; the masks' name says in which form they are, see `masks_formats`.
-    clip_fps: as `Segmenter.segment` has it. report: called with each finished frame's index.
+    clip_fps: as `Segmenter.segment` has it. encoder: as `VideoWriter` has it. report: called with each finished frame's
+    index.
     A video that breaks off is written up to there; VideoError only when there was nothing to write.
     """
     count, broken = 0, None
@@ -58,12 +61,13 @@ def segment_to_files(
     }
     with ExitStack() as stack:
         masks_file = stack.enter_context(masks_writer(masks)(masks, head)) if masks else None
-        writer = stack.enter_context(_overlay_writer(overlay, video, every, stack, sound)) if overlay else None
+        writer = stack.enter_context(_overlay_of(video, overlay, every, sound, encoder)) if overlay else None
         painter = Overlay(sentences, note=None if trained else UNTRAINED)
         try:
             for result in stack.enter_context(closing(ahead(results))):
                 if writer:
-                    writer.write(painter.draw(result.image, result.masks), result.time)
+                    painter.draw_onto(result.image, result.masks)  # nobody else will see it
+                    writer.write(result.image, result.time)
                 if masks_file:
                     masks_file.write(result)
                 count += 1
@@ -78,11 +82,15 @@ def segment_to_files(
     return Written(count, broken)
 
 
-def _overlay_writer(overlay: str | Path, video: Video, every: int, stack: ExitStack, sound: bool) -> VideoWriter:
-    heard = video.open_sound() if sound else None
-    if heard:
-        stack.callback(heard.close)
-    return VideoWriter(overlay, video.size, video.fps / every, pixel_aspect=video.pixel_aspect, sound=heard)
+@contextmanager
+def _overlay_of(video: Video, overlay: str | Path, every: int, sound: bool, encoder: str) -> Iterator[VideoWriter]:
+    with ExitStack() as stack:
+        heard = video.open_sound() if sound else None
+        if heard:
+            stack.callback(heard.close)
+        pace, aspect = video.fps / every, video.pixel_aspect
+        with VideoWriter(overlay, video.size, pace, pixel_aspect=aspect, sound=heard, encoder=encoder) as writer:
+            yield writer
 
 
 def check_places(video: str, overlay: str | Path | None, masks: str | Path | None) -> None:

@@ -36,7 +36,8 @@ class Segmenter:
 
     bundle: a bundle's folder. backend: "auto", or a name of `cstm doctor`'s list, which then works or raises; what was
     chosen and why is logged, and is in `reason`.
-    precision: "fp32", "fp16", "bf16" or "int8"; None takes the backend's default.
+    precision: "fp32", "fp16", "bf16", "int8" or "int8_bf16" (what INT8 leaves, in BF16); None takes the
+    backend's default.
     linked: whether the components run as the one graph that they are linked to, or one by one (to look for a fault);
     None links them where the bundle and the backend do.
     threads: of the CPU, for the network; None takes all. Where several processes run on one machine, give each its

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 ABSOLUTE = {"fp32": 1e-4}
-RELATIVE = {"fp16": 1e-2, "bf16": 1e-2, "int8": 0.15}
+RELATIVE = {"fp16": 1e-2, "bf16": 1e-2, "int8": 0.15, "int8_bf16": 0.15}
 # Lowest IoU of masks: BF16 keeps 8 bits, INT8 has 256 steps, and the edges of small masks move.
-MASK_IOU = {"fp32": 0.999, "fp16": 0.99, "bf16": 0.95, "int8": 0.8}
+MASK_IOU = {"fp32": 0.999, "fp16": 0.99, "bf16": 0.95, "int8": 0.8, "int8_bf16": 0.8}
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from cstm.errors import MissingDependencyError, VideoError
+from cstm.errors import VideoError
 from cstm.files import atomic_path
+from cstm.runtime.encoders import X264, choose
 from cstm.runtime.pictures import reason
 from cstm.runtime.sound import Sound
 
@@ -25,18 +26,17 @@ CLOCK = 90_000  # ticks a second, MPEG's own: a frame of every usual pace lasts 
 SQUARE = Fraction(1)
 LONGEST = 2**30  # ticks, over three hours, that players take for one frame
 SLOWEST, FASTEST = Fraction(1, 10_000), Fraction(CLOCK)  # frames a second that this clock can tell
-# x264's usual effort takes longer than the network. Without B-frames the file's order is the frames', so that each is
-# shown exactly as long as is said.
-X264 = {"preset": "veryfast", "bf": "0"}
 
 
 class VideoWriter:
     """Writes RGB frames to an H.264 mp4 file, which appears when the block ends and not at all when it fails.
 
     size: (height, width) in pixels; odd sides lose their last row or column, as 4:2:0 video needs even ones.
-    fps: frames a second, on average. crf: x264's quality, from 0 (lossless) to 51. pixel_aspect: the width of a pixel
+    fps: frames a second, on average. crf: quality, from 0 (lossless) to 51. pixel_aspect: the width of a pixel
     as it is to be shown, by its height. sound: goes with the frames, from the time of the first, and ends with them.
-    MissingDependencyError when PyAV lacks libx264; VideoError when no frame was written or the disk refuses.
+    encoder: of `encoders.ENCODERS`, or HARDWARE.
+    RequestError and MissingDependencyError when there is no such encoder here; VideoError when no frame was written or
+    the disk refuses.
     """
 
     def __init__(
@@ -47,9 +47,9 @@ class VideoWriter:
         crf: int = 20,
         pixel_aspect: Fraction = SQUARE,
         sound: Sound | None = None,
+        encoder: str = X264,
     ):
-        if "libx264" not in av.codecs_available:
-            raise MissingDependencyError("this PyAV lacks libx264; pip install av from a wheel")
+        self.encoder = choose(encoder)
         if not (math.isfinite(fps) and fps > 0):
             raise VideoError(f"{path}: fps={fps}: must be a positive number of frames a second")
         self.path = Path(path)
@@ -66,7 +66,9 @@ class VideoWriter:
             temporary = stack.enter_context(atomic_path(self.path))
             options = {"movflags": "faststart"}
             self._container = stack.enter_context(av.open(f"file:{temporary}", "w", format="mp4", options=options))
-            self._stream = self._container.add_stream("libx264", rate=self.fps, options={"crf": str(self.crf), **X264})
+            self._stream = self._container.add_stream(
+                self.encoder.codec, rate=self.fps, options=dict(self.encoder.options(self.crf))
+            )
             self._stream.width, self._stream.height, self._stream.pix_fmt = self.width, self.height, "yuv420p"
             # Players take untagged video for BT.601 or BT.709 as they see fit.
             context = self._stream.codec_context

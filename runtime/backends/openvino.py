@@ -1,6 +1,6 @@
 """OpenVINO on the CPU. Its precision is always set: left alone it computes in BF16 where the processor can.
 
-In BF16 the text encoder stays in FP32: it runs once a sentence, and its rounding would reach every frame.
+The text encoder never computes in BF16: it runs once a sentence, and its rounding would reach every frame.
 """
 
 from __future__ import annotations
@@ -23,19 +23,21 @@ from cstm.runtime.quiet_imports import import_openvino
 from cstm.runtime.session import Session
 from cstm.signals import interrupts_held
 
-# precision -> (the ONNX it starts from, OpenVINO's name for what it computes in, the CPU capability it needs)
-# What INT8 leaves in high precision is computed in FP32: BF16 was no faster there.
+# precision -> (the ONNX it starts from, OpenVINO's name for what it computes in, the CPU capabilities it needs)
+# What INT8 leaves in high precision is computed in FP32, or where that is asked for by its name in BF16.
 PRECISIONS = {
-    "fp32": ("fp32", "f32", "FP32"),
-    "bf16": ("fp32", "bf16", "BF16"),
-    "fp16": ("fp16", "f16", "FP16"),
-    "int8": ("int8", "f32", "INT8"),
+    "fp32": ("fp32", "f32", {"FP32"}),
+    "bf16": ("fp32", "bf16", {"BF16"}),
+    "fp16": ("fp16", "f16", {"FP16"}),
+    "int8": ("int8", "f32", {"INT8"}),
+    "int8_bf16": ("int8", "bf16", {"INT8", "BF16"}),
 }
+WITHOUT_BF16 = {"bf16": "fp32", "int8_bf16": "int8"}
 ANY = -1  # a batch of any size
 
 
 class OpenVINOSession(Session):
-    """Runs one ONNX file on the CPU, computing in `precision`: fp32, bf16, fp16 or int8. threads: as `Backend.threads`.
+    """Runs one ONNX file on the CPU, computing in `precision`, of PRECISIONS. threads: as `Backend.threads`.
 
     It is compiled for a batch of 1, whose sizes are then all known, and for any other batch when the first comes.
     """
@@ -103,7 +105,8 @@ def _reason(error: Exception) -> str:
 
 
 class OpenVINOBackend(Backend):
-    """FP32 by default; BF16 from the FP32 model, FP16 and INT8, only where the processor computes in them."""
+    """FP32 by default; BF16 from the FP32 model, FP16, INT8, and INT8 with the rest in BF16, only where the processor
+    computes in them."""
 
     package, extra = "openvino", "cpu"
 
@@ -116,11 +119,11 @@ class OpenVINOBackend(Backend):
         able = set(_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
         if not sums_int8_exactly():
             able.discard("INT8")
-        return tuple(p for p, (model, _, needs) in PRECISIONS.items() if model in bundle.precisions and needs in able)
+        return tuple(p for p, (model, _, needs) in PRECISIONS.items() if model in bundle.precisions and needs <= able)
 
     def why_not(self, precision: str) -> str:
         """As Backend.why_not."""
-        saturates = precision == "int8" and not sums_int8_exactly()
+        saturates = "INT8" in PRECISIONS.get(precision, ("", "", set()))[2] and not sums_int8_exactly()
         return "this processor lacks VNNI, and OpenVINO's 8-bit sums saturate without it" if saturates else ""
 
     def links(self, bundle: Bundle, precision: str) -> bool:
@@ -130,7 +133,7 @@ class OpenVINOBackend(Backend):
     def open_component(self, bundle: Bundle, component: str, precision: str) -> Session:
         """As Backend.open_component."""
         path = bundle.model(component, PRECISIONS[precision][0])
-        computed = "fp32" if (component, precision) == (TEXT_ENCODER, "bf16") else precision
+        computed = WITHOUT_BF16.get(precision, precision) if component == TEXT_ENCODER else precision
         return OpenVINOSession(parts(bundle.config)[component], path, computed, self.threads)
 
 

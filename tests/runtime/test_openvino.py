@@ -12,8 +12,16 @@ from cstm.runtime.backends import openvino
 from cstm.runtime.bundle import Bundle, onnx_file
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
-def test_the_text_encoder_never_computes_in_bf16(precision, monkeypatch):
+@pytest.mark.parametrize(
+    ("precision", "stored", "text"),
+    [
+        ("fp32", "fp32", "fp32"),
+        ("bf16", "fp32", "fp32"),
+        ("int8", "int8", "int8"),
+        ("int8_bf16", "int8", "int8"),
+    ],
+)
+def test_the_text_encoder_never_computes_in_bf16(precision, stored, text, monkeypatch):
     """It runs once a sentence, and its rounding would reach every frame."""
     asked = {}
     monkeypatch.setattr(openvino, "OpenVINOSession", lambda specs, path, p, _: asked.update({specs.name: (path, p)}))
@@ -21,8 +29,27 @@ def test_the_text_encoder_never_computes_in_bf16(precision, monkeypatch):
     openvino.make("openvino").open(bundle, precision)
     assert asked.keys() == contract(bundle.config).keys()
     for name, (path, computed) in asked.items():
-        assert computed == ("fp32" if (name, precision) == (TEXT_ENCODER, "bf16") else precision)
-        assert path == f"onnx/{'int8' if precision == 'int8' else 'fp32'}/{name}.onnx"
+        assert computed == (text if name == TEXT_ENCODER else precision)
+        assert path == f"onnx/{stored}/{name}.onnx"
+
+
+@pytest.mark.parametrize(
+    ("able", "exact", "expected"),
+    [
+        ({"FP32", "INT8"}, True, ("fp32", "int8")),
+        ({"FP32", "INT8", "BF16"}, True, ("fp32", "bf16", "int8", "int8_bf16")),
+        ({"FP32", "INT8", "BF16"}, False, ("fp32", "bf16")),
+        ({"FP32", "BF16", "FP16", "INT8"}, True, ("fp32", "bf16", "fp16", "int8", "int8_bf16")),
+    ],
+)
+def test_what_the_processor_computes_in_is_offered(able, exact, expected, monkeypatch):
+    monkeypatch.setattr(openvino, "_core", lambda: SimpleNamespace(get_property=lambda *_: able))
+    monkeypatch.setattr(openvino, "sums_int8_exactly", lambda: exact)
+    found, bundle = openvino.make("openvino"), SimpleNamespace(precisions=("fp32", "fp16", "int8"))
+    assert found.precisions(bundle) == expected
+    for precision in ("int8", "int8_bf16"):
+        assert ("saturate" in found.why_not(precision)) == (not exact)
+    assert not found.why_not("fp32") and not found.why_not("int4")
 
 
 def test_why_a_model_cannot_be_loaded_is_said():

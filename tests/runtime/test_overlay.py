@@ -19,7 +19,7 @@ def test_each_mask_has_its_colour_and_the_rest_stays(scene):
     drawn = Overlay(["a", "b"]).draw(image, masks)
     assert (image == 100).all(), "the frame itself must not change"
     for index, (y, x) in enumerate([(40, 40), (40, 230)]):
-        expected = 100 * 0.55 + np.array(COLOURS[index]) * 0.45
+        expected = 100 * 0.5 + np.array(COLOURS[index]) * 0.5
         np.testing.assert_allclose(drawn[y, x], expected, atol=1)
     np.testing.assert_array_equal(drawn[20, 20], COLOURS[0])
     assert (drawn[100, 100] == 100).all()

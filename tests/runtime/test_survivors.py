@@ -8,7 +8,7 @@ from cstm.runtime.postprocess import masks, probabilities
 from cstm.runtime.tolerance import MASK_IOU, Difference
 
 
-@pytest.mark.parametrize(("precision", "most"), [("fp16", 1e-2), ("bf16", 1e-2), ("int8", 0.15)])
+@pytest.mark.parametrize(("precision", "most"), [("fp16", 1e-2), ("bf16", 1e-2), ("int8", 0.15), ("int8_bf16", 0.15)])
 def test_relative_bounds_hold_what_they_say_and_no_more(precision, most):
     assert Difference(absolute=99, relative=most, scale=1).within(precision)
     assert not Difference(absolute=0, relative=most * 1.01, scale=1).within(precision)
@@ -48,7 +48,7 @@ def test_the_worst_absolute_difference_is_in_units_of_its_scale():
 
 
 def test_masks_are_held_to_what_the_documentation_says():
-    assert MASK_IOU == {"fp32": 0.999, "fp16": 0.99, "bf16": 0.95, "int8": 0.8}
+    assert MASK_IOU == {"fp32": 0.999, "fp16": 0.99, "bf16": 0.95, "int8": 0.8, "int8_bf16": 0.8}
 
 
 def test_a_difference_does_not_change():
