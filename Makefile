@@ -50,7 +50,7 @@ docs: tree
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q
 
 bench-path: .venv/.runs build/tiny
-	$(BIN)/cstm naive build/tiny --backends openvino
+	$(BIN)/cstm naive build/tiny --peers openvino
 	$(BIN)/cstm path build/tiny --backend openvino --precision fp32
 
 build/tiny:

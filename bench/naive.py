@@ -1,15 +1,17 @@
-"""What rewriting and linking the network is worth: the bundle's program against the whole network exported as it is.
+"""What rewriting and linking the network is worth: the bundle's program against the whole network as it is.
 
 Printed by `cstm naive`.
 
-The naive export is one ONNX file of the reference: six mask heads, CMAM's keys at every position, coordinates beside
-the features, the text read again for every frame; nothing folded but what the backend folds by itself.
+The whole network runs under torch.compile, or from one ONNX file of the reference: six mask heads, CMAM's keys at every
+position, coordinates beside the features, the text read again for every frame; nothing folded but what the backend
+folds by itself.
 """
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,9 +19,16 @@ from cstm.models.contract import CLIP, MASK_LOGITS, TEXT_ENCODER, Component, Ten
 from cstm.runtime.backends.open_model import OPEN_MODEL
 from cstm.runtime.bundle import CHECKPOINT, Bundle
 from cstm.runtime.chain import Chain
+from cstm.runtime.session import Session
 from cstm.runtime.timing import medians
 
+if TYPE_CHECKING:
+    import torch
+
 WARM_UP = 3
+TORCH_COMPILE = "torch_compile"
+# What runs the whole network -> the backend on which ours is set against it.
+PEERS = {"onnxruntime": "onnxruntime", "openvino": "openvino", TORCH_COMPILE: "openvino"}
 
 
 def naive_component(bundle: Bundle) -> Component:
@@ -30,18 +39,14 @@ def naive_component(bundle: Bundle) -> Component:
     return Component("naive", (clip, *text), (TensorSpec(MASK_LOGITS, (1, config.size, config.size)),))
 
 
-def export_naive(bundle: Bundle, path: Path) -> None:
-    """Write the bundle's network, as the paper has it, to `path`."""
+def naive_module(bundle: Bundle) -> torch.nn.Module:
+    """The bundle's network as the paper has it: `naive_component`'s inputs to six response maps, the finest first."""
     import torch
 
-    from cstm.export.to_onnx import random_tensor
-    from cstm.graph.slim import OPSET, quiet
     from cstm.models.checkpoint import load_checkpoint
     from cstm.models.text import text_argument
 
     class Naive(torch.nn.Module):
-        """All six response maps, the finest first."""
-
         def __init__(self) -> None:
             super().__init__()
             self.model = load_checkpoint(bundle.file(CHECKPOINT)).eval()
@@ -50,12 +55,22 @@ def export_naive(bundle: Bundle, path: Path) -> None:
             finest, *others = reversed(self.model(clip.float() / 255, text_argument(text)))
             return finest[:, None], *others
 
+    return Naive().eval()
+
+
+def export_naive(bundle: Bundle, path: Path) -> None:
+    """Write the bundle's network, as the paper has it, to `path`."""
+    import torch
+
+    from cstm.export.to_onnx import random_tensor
+    from cstm.graph.slim import OPSET, quiet
+
     component, rng = naive_component(bundle), np.random.default_rng(0)
     example = tuple(torch.from_numpy(random_tensor(spec, 1, rng)) for spec in component.inputs)
     names = [MASK_LOGITS, *(f"response_{level}" for level in range(5))]
     with quiet(), torch.inference_mode():
         torch.onnx.export(
-            Naive(),
+            naive_module(bundle),
             example,
             path,
             dynamo=True,
@@ -67,23 +82,52 @@ def export_naive(bundle: Bundle, path: Path) -> None:
         )
 
 
-def compare(bundle: Bundle, backend: str, repeats: int) -> dict:
+class CompiledSession(Session):
+    """The whole network under torch.compile."""
+
+    def __init__(self, bundle: Bundle):
+        super().__init__(naive_component(bundle))
+        import torch
+
+        self._run = torch.compile(naive_module(bundle))
+
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """As Session.run."""
+        import torch
+
+        with torch.inference_mode():
+            finest, *_ = self._run(*(torch.from_numpy(inputs[spec.name]) for spec in self.specs.inputs))
+        return {MASK_LOGITS: finest.numpy()}
+
+
+def compare(bundle: Bundle, peer: str, repeats: int) -> dict:
     """{naive_ms, chain_ms, ratio, difference}: medians of one more frame for one sentence, taking turns; the linked
-    chain has read the sentence before, one file cannot. difference: largest, of the two answers' logits."""
-    open_ = OPEN_MODEL[backend]
+    chain has read the sentence before, the whole network cannot. difference: largest, of the two answers' logits.
+
+    peer: of PEERS, which runs the whole network.
+    """
+    open_ = OPEN_MODEL[PEERS[peer]]
     inputs, _ = bundle.golden()
+    sessions = {name: open_(part, bundle.model(name, "fp32")) for name, part in program(bundle.config).items()}
+    with _whole(bundle, peer) as naive, Chain(bundle.config, sessions) as chain:
+        given, language_plan = (
+            naive.specs.pick(inputs),
+            chain.language_plan(chain.components[TEXT_ENCODER].pick(inputs)),
+        )
+        runs = {
+            "naive": lambda: naive.run(given)[MASK_LOGITS],
+            "chain": lambda: chain.mask_logits(inputs, language_plan),
+        }
+        answers = {name: run() for name, run in runs.items()}
+        naive_ms, chain_ms = (1e3 * seconds for seconds in medians(list(runs.values()), repeats, WARM_UP))
+    difference = float(np.abs(answers["naive"] - answers["chain"]).max())
+    return {"naive_ms": naive_ms, "chain_ms": chain_ms, "ratio": naive_ms / chain_ms, "difference": difference}
+
+
+def _whole(bundle: Bundle, peer: str) -> Session:
+    if peer == TORCH_COMPILE:
+        return CompiledSession(bundle)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "naive.onnx"
         export_naive(bundle, path)
-        sessions = {name: open_(part, bundle.model(name, "fp32")) for name, part in program(bundle.config).items()}
-        whole = naive_component(bundle)
-        with open_(whole, path) as naive, Chain(bundle.config, sessions) as chain:
-            given, language_plan = whole.pick(inputs), chain.language_plan(chain.components[TEXT_ENCODER].pick(inputs))
-            runs = {
-                "naive": lambda: naive.run(given)[MASK_LOGITS],
-                "chain": lambda: chain.mask_logits(inputs, language_plan),
-            }
-            answers = {name: run() for name, run in runs.items()}
-            naive_ms, chain_ms = (1e3 * seconds for seconds in medians(list(runs.values()), repeats, WARM_UP))
-    difference = float(np.abs(answers["naive"] - answers["chain"]).max())
-    return {"naive_ms": naive_ms, "chain_ms": chain_ms, "ratio": naive_ms / chain_ms, "difference": difference}
+        return OPEN_MODEL[peer](naive_component(bundle), path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,14 +20,28 @@ def share_weights(model: onnx.ModelProto, files: Iterable[Path]) -> onnx.ModelPr
     """
     shared = onnx.ModelProto()
     shared.CopyFrom(model)
-    contents = {file.name: file.read_bytes() for file in files}
+    places = _places(files)
     for tensor in shared.graph.initializer:
         data = tensor.raw_data
-        if len(data) < LEAST:
-            continue
-        for name, content in contents.items():
-            if (place := content.find(data)) >= 0:
-                set_external_data(tensor, name, place, len(data))
-                tensor.ClearField("raw_data")
-                break
+        if place := places.get(_digest(data)):
+            set_external_data(tensor, *place, len(data))
+            tensor.ClearField("raw_data")
     return shared
+
+
+def _places(files: Iterable[Path]) -> dict[bytes, tuple[str, int]]:
+    """Where the larger tensors of the files lie, a file's name and the offset in it, by digest."""
+    places: dict[bytes, tuple[str, int]] = {}
+    for file in files:
+        content, end = file.read_bytes(), 0
+        for tensor in onnx.load_model_from_string(content).graph.initializer:
+            data = tensor.raw_data
+            if len(data) >= LEAST:
+                start = content.index(data, end)  # they are written one after the other
+                places.setdefault(_digest(data), (file.name, start))
+                end = start + len(data)
+    return places
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()

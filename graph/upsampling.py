@@ -7,9 +7,11 @@ import onnx
 import onnx_graphsurgeon as gs
 
 ROWS, COLUMNS = 2, 3  # axes of [B,C,H,W]
+# Of fewer channels (`tiny` has 48), moving the maps costs what the products save; see docs/rewrites.md.
+WIDE = 128
 
 
-def convolve_half_way(model: onnx.ModelProto) -> onnx.ModelProto:
+def convolve_half_way(model: onnx.ModelProto, least: int = WIDE) -> onnx.ModelProto:
     """Let 2D convolutions read maps that are upsampled along the rows alone, and upsample down the columns afterwards.
 
     Bilinear upsampling is linear, and the same for every channel. With the corners aligned it goes row by row and then
@@ -19,13 +21,14 @@ def convolve_half_way(model: onnx.ModelProto) -> onnx.ModelProto:
 
     where Shift_k moves by k minus the middle row and lets zeros in, as the padding has it. The convolutions see half of
     the rows, so half of the products are left. Where a `Concat` lies between, what is not upsampled keeps a convolution
-    of its own. Upsampling that others read as well is left alone.
+    of its own. Upsampling that others read as well is left alone, and so are maps of less than `least` channels.
     """
     graph = gs.import_onnx(onnx.shape_inference.infer_shapes(model, data_prop=True))
     for conv in [node for node in graph.nodes if node.op == "Conv"]:
         sources = _sources(conv) if _keeps_size(conv) else []
-        if any(map(_is_upsampled, sources)):
-            _rewrite(graph, conv, sources)
+        upsampled = [maps for maps in sources if _is_upsampled(maps) and maps.shape[1] >= least]
+        if upsampled:
+            _rewrite(graph, conv, sources, upsampled)
     graph.cleanup().toposort()
     return gs.export_onnx(graph)
 
@@ -78,18 +81,18 @@ def _side(maps: gs.Tensor, axis: int) -> int | None:
     return side if isinstance(side, int) else None
 
 
-def _rewrite(graph: gs.Graph, conv: gs.Node, sources: list[gs.Tensor]) -> None:
+def _rewrite(graph: gs.Graph, conv: gs.Node, sources: list[gs.Tensor], upsampled: list[gs.Tensor]) -> None:
     weights, bias = conv.inputs[1].values, conv.inputs[2:]
     ends = np.cumsum([source.shape[1] for source in sources])
     parts = list(zip(sources, np.split(weights, ends[:-1], axis=1), strict=True))
     make = _Maker(graph, conv)
-    kept = [(maps, part) for maps, part in parts if not _is_upsampled(maps)]
+    kept = [(maps, part) for maps, part in parts if maps not in upsampled]
     terms = []
     if kept:
         maps = make("Concat", [maps for maps, _ in kept], axis=1) if len(kept) > 1 else kept[0][0]
         terms.append(make.conv(maps, np.concatenate([part for _, part in kept], axis=1), bias))
     for maps, part in parts:
-        if _is_upsampled(maps):
+        if maps in upsampled:
             terms += _half_way(make, maps, part, [] if terms else bias)
     total = terms[0]
     for term in terms[1:]:

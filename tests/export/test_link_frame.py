@@ -1,12 +1,17 @@
 """The linked frame as a build makes it."""
 
+from types import SimpleNamespace
+
 import numpy as np
+import onnx
 import pytest
 
 from cstm.errors import ParityError
 from cstm.export import link_frame
 from cstm.export.link_frame import LinkFrame
 from cstm.export.reference import Reference
+from cstm.graph.macs import count_macs
+from cstm.graph.upsampling import convolve_half_way
 from cstm.models.contract import FRAME_GRAPH, frame_components, frame_graph, program
 from cstm.runtime.backends import backend
 from cstm.runtime.bundle import Bundle, onnx_file
@@ -32,6 +37,20 @@ def test_the_frame_is_linked_and_its_weights_stay_where_they_are(folder, referen
     assert made.component == FRAME_GRAPH and made.error["absolute"] < 1e-3
     parts = [folder / onnx_file(name, "fp32") for name in frame_components(reference.config)]
     assert made.bytes < 0.2 * sum(file.stat().st_size for file in parts)
+
+
+def test_in_fp32_convolutions_of_wide_upsampled_maps_are_done_half_way(folder, reference, listening_steps, monkeypatch):
+    small = reference.config.decoder_width
+    monkeypatch.setattr(link_frame, "convolve_half_way", lambda model: convolve_half_way(model, small))
+    made = LinkFrame(listening_steps(folder), reference)("fp32")
+    parts = [onnx.load(folder / onnx_file(name, "fp32")) for name in frame_components(reference.config)]
+    assert made.macs < sum(map(count_macs, parts)) and made.error["absolute"] < 1e-3
+
+
+def test_in_other_precisions_they_are_not(folder, reference, monkeypatch):
+    monkeypatch.setattr(link_frame, "convolve_half_way", lambda model: pytest.fail("rewritten"))
+    monkeypatch.setattr(link_frame, "keep_if_right", lambda *_: {})
+    LinkFrame(SimpleNamespace(folder=folder), reference)._write("fp16", "fp16", ())
 
 
 def test_a_frame_that_answers_otherwise_is_not_kept(folder, reference, listening_steps, monkeypatch):

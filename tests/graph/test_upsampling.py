@@ -7,10 +7,15 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from cstm.graph import upsampling
 from cstm.graph.macs import count_macs
-from cstm.graph.upsampling import convolve_half_way
 
+CHANNELS = 4
 ALIGNED = {"mode": "linear", "coordinate_transformation_mode": "align_corners"}
+
+
+def convolve_half_way(model):
+    return upsampling.convolve_half_way(model, CHANNELS)
 
 
 def decoder(scale=(2, 2), kernel=(3, 3), beside=0, bias=True, order="up first", dtype=np.float64, resize=None, **conv):
@@ -92,6 +97,10 @@ def test_half_of_the_products_on_upsampled_maps_are_left(beside, left):
     assert count_macs(convolve_half_way(model)) == pytest.approx(left * count_macs(model))
 
 
+def check_unchanged(model, made):
+    assert [node.op_type for node in made.graph.node] == [node.op_type for node in model.graph.node]
+
+
 def read_twice():
     model = decoder()
     model.graph.node.append(helper.make_node("Relu", ["up"], ["again"]))
@@ -114,5 +123,9 @@ def read_twice():
     ids=["half pixel", "nearest", "strides", "dilations", "no padding", "one row", "one side", "read twice"],
 )
 def test_all_else_is_left_alone(model):
-    made = convolve_half_way(model)
-    assert [node.op_type for node in made.graph.node] == [node.op_type for node in model.graph.node]
+    check_unchanged(model, convolve_half_way(model))
+
+
+def test_narrow_maps_are_left_alone():
+    model = decoder(beside=3)
+    check_unchanged(model, upsampling.convolve_half_way(model, CHANNELS + 1))
