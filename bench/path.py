@@ -9,25 +9,27 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 import av
+import numpy as np
 
 from cstm.bench.memory import own_peak
 from cstm.data.demo import DEMO_SENTENCES, DEMO_VIDEO
 from cstm.errors import EngineError
 from cstm.models.contract import TEXT_ENCODER
+from cstm.runtime.overlay import Overlay
 from cstm.runtime.segment_video import segment_to_files
 from cstm.runtime.segmenter import Segmenter
 from cstm.runtime.video import open_video
 
 HEIGHT, WIDTH, FPS = 1080, 1920, 25
 FRAMES, LONGER = 60, 10  # of the clip; how many times as long is the one for memory
-NETWORK_RUNS = 20
+RUNS = 20
 SECONDS = 5.0  # that workers count frames for
-NETWORK, SEVERAL, MASKS, OVERLAY = "network", "several sentences", "masks", "overlay"
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,15 @@ class PathCost:
     """What `path_cost` finds.
 
     Milliseconds a frame, medians over rounds in which they take turns: of the network alone, for one sentence and for
-    each further one, up to the bundle's largest batch; of the whole path to a masks' file, and to an overlay. Frames a
-    second of one worker with all threads, and of one worker a thread. Bytes of memory at the peak of a short video, and
-    of one LONGER times as long, with masks and overlay.
+    each further one, up to the bundle's largest batch; of drawing two sentences' masks, which are a fifth of the
+    frame; of the whole path to a masks' file, and to an overlay. Frames a second of one worker with all threads, and of
+    one worker a thread. Bytes of memory at the peak of a short video, and of one LONGER times as long, with masks and
+    overlay.
     """
 
     network_ms: float
     further_ms: float
+    draw_ms: float
     masks_ms: float
     overlay_ms: float
     one_worker: float
@@ -58,9 +62,9 @@ def path_cost(segmenter: Segmenter, rounds: int, threads: int) -> PathCost:
         spent = _rounds(segmenter, clip, Path(folder), rounds)
         one, each = (_frames_a_second(bundle, name, precision, *how) for how in ((1, 0), (threads, 1)))
         peaks = [_peak(bundle, name, precision, write_clip(Path(folder) / "m.mp4", n)) for n in (30, 30 * LONGER)]
-    network, several, masks, overlay = (1e3 * median(spent[part]) for part in (NETWORK, SEVERAL, MASKS, OVERLAY))
+    network, several, draw, masks, overlay = (1e3 * median(seconds) for seconds in spent.values())
     further = (several - network) / max(segmenter.bundle.max_batch - 1, 1)
-    return PathCost(network, further, masks, overlay, one, each, *peaks)
+    return PathCost(network, further, draw, masks, overlay, one, each, *peaks)
 
 
 def write_clip(path: Path, count: int) -> Path:
@@ -84,16 +88,18 @@ def _recorded(segmenter: Segmenter) -> tuple[dict, dict]:
 
 
 def _rounds(segmenter: Segmenter, clip: Path, folder: Path, rounds: int) -> dict[str, list[float]]:
-    """Seconds a frame of each part, one for each round but the first, which warms up."""
+    """Seconds a frame of each part, in the order of `PathCost`, one for each round but the first, which warms up."""
     golden, plan = _recorded(segmenter)
     sentences = list(DEMO_SENTENCES[:1])
     plans = {name: array.repeat(segmenter.bundle.max_batch, 0) for name, array in plan.items()}
 
-    def network(plan: dict) -> float:
+    painter, image, found = _scene()
+
+    def often(run: Callable[[], object]) -> float:
         times = []
-        for _ in range(NETWORK_RUNS):
+        for _ in range(RUNS):
             start = time.perf_counter()
-            segmenter.chain.mask_logits(golden, plan)
+            run()
             times.append(time.perf_counter() - start)
         return median(times)
 
@@ -103,10 +109,11 @@ def _rounds(segmenter: Segmenter, clip: Path, folder: Path, rounds: int) -> dict
         return (time.perf_counter() - start) / written.frames
 
     runs = {
-        NETWORK: lambda: network(plan),
-        SEVERAL: lambda: network(plans),
-        MASKS: lambda: whole(masks=folder / "masks.json"),
-        OVERLAY: lambda: whole(overlay=folder / "overlay.mp4"),
+        "network": lambda: often(lambda: segmenter.chain.mask_logits(golden, plan)),
+        "several sentences": lambda: often(lambda: segmenter.chain.mask_logits(golden, plans)),
+        "drawing": lambda: often(lambda: painter.draw_onto(image, found)),
+        "masks": lambda: whole(masks=folder / "masks.json"),
+        "overlay": lambda: whole(overlay=folder / "overlay.mp4"),
     }
     spent: dict[str, list[float]] = {part: [] for part in runs}
     for turn in range(rounds + 1):
@@ -115,6 +122,13 @@ def _rounds(segmenter: Segmenter, clip: Path, folder: Path, rounds: int) -> dict
             if turn:
                 spent[part].append(seconds)
     return spent
+
+
+def _scene() -> tuple[Overlay, np.ndarray, np.ndarray]:
+    """What draws two sentences' masks, a frame, and the masks: two upright ellipses."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    found = np.stack([((y - 540) / 330) ** 2 + ((x - middle) / 190) ** 2 < 1 for middle in (500, 1300)])
+    return Overlay(list(DEMO_SENTENCES)), np.full((HEIGHT, WIDTH, 3), 128, np.uint8), found
 
 
 def _frames_a_second(bundle: Path, name: str, precision: str, workers: int, threads: int) -> float:
@@ -152,7 +166,7 @@ def _command(what: str, *arguments: object) -> list[str]:
 def _count(bundle: str, name: str, precision: str, threads: str) -> None:
     with Segmenter(bundle, name, precision, threads=int(threads) or None) as segmenter:
         golden, plan = _recorded(segmenter)
-        for _ in range(NETWORK_RUNS):
+        for _ in range(RUNS):
             segmenter.chain.mask_logits(golden, plan)
         print("ready", flush=True)
         sys.stdin.readline()

@@ -42,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     for part, milliseconds in (
         ("network", cost.network_ms),
         ("each further sentence", cost.further_ms),
+        ("drawing two sentences", cost.draw_ms),
         ("to a masks' file", cost.masks_ms),
         ("to an overlay", cost.overlay_ms),
     ):

@@ -31,14 +31,14 @@ class Video:
     """An open video: iterate once, close after. The first frame is read on opening, so that a video with none fails.
 
     size: (height, width) in pixels. fps: average frames a second. count: declared number of frames, or None.
-    read: how many frames were given so far. end: seconds until which the last of them is shown. notes: what was passed
-    over, a line each; complete after the last frame.
+    end: seconds until which the last frame given so far is shown. notes: what was passed over, a line each; complete
+    after the last frame.
     VideoError while iterating: a frame of another size, or, after every readable frame, that the video breaks off.
     """
 
     def __init__(self, source: Source):
         self.name, self.fps, self.count, self.notes = source.name, source.fps, source.count, source.notes
-        self.read, self.end = 0, 0.0
+        self.end = 0.0
         self._source, self._closed = source, False
         try:
             first = next(source.frames, None)
@@ -60,7 +60,7 @@ class Video:
             if frame.image.shape[:2] != self.size:
                 found, first = (f"{w}x{h}" for h, w in (frame.image.shape[:2], self.size))
                 raise VideoError(f"{self.name}: frame {frame.index} is {found}, the first {first}; make them one size")
-            self.read, self.end = self.read + 1, frame.time + 1 / self.fps
+            self.end = frame.time + 1 / self.fps
             yield frame
 
     @property

@@ -7,14 +7,14 @@ from cstm.bench import path
 
 
 def test_every_part_is_measured(bundle_path, monkeypatch):
-    for name, value in {"WIDTH": 64, "HEIGHT": 48, "FRAMES": 3, "NETWORK_RUNS": 1, "SECONDS": 0.1}.items():
+    for name, value in {"WIDTH": 64, "HEIGHT": 48, "FRAMES": 3, "RUNS": 1, "SECONDS": 0.1}.items():
         monkeypatch.setattr(path, name, value)
     monkeypatch.setattr(path, "_frames_a_second", lambda *how: float(how[-2] * 10))
     monkeypatch.setattr(path, "_peak", lambda *how: how[-1].stat().st_size)
     with Segmenter(bundle_path, "onnxruntime") as segmenter:
         cost = path.path_cost(segmenter, rounds=1, threads=3)
     assert 0 < cost.network_ms < cost.masks_ms
-    assert cost.overlay_ms > 0 and cost.further_ms > -cost.network_ms
+    assert cost.overlay_ms > cost.draw_ms > 0 and cost.further_ms > -cost.network_ms
     assert (cost.one_worker, cost.workers) == (10, 30)
     assert 0 < cost.peak_short < cost.peak_long
 

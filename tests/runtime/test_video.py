@@ -171,12 +171,11 @@ def test_a_single_image_or_name_in_bytes_is_no_video():
             open_video(source)
 
 
-def test_a_video_counts_what_it_gave():
-    video = open_video([np.zeros((4, 6, 3), np.uint8)] * 5)
-    assert video.read == 0
+def test_a_video_tells_until_when_its_last_frame_is_shown():
+    video = open_video([np.zeros((4, 6, 3), np.uint8)] * 5, fps=10)
     next(iter(video))
-    assert video.read == 1
-    assert len(list(video)) == 4 and video.read == 5
+    assert video.end == pytest.approx(0.1)
+    assert len(list(video)) == 4 and video.end == pytest.approx(0.5)
 
 
 def test_frames_of_two_sizes():
