@@ -20,10 +20,11 @@ BILINEAR = 0x2 | 0x40000 | 0x80000
 
 
 class _Own(threading.local):
-    """A thread's own scaler, kept, as preparing one takes longer than scaling."""
+    """A thread's own scaler and what it reads, kept, as preparing them takes longer than scaling."""
 
     def __init__(self) -> None:
         self.scaler = VideoReformatter()
+        self.picture = av.VideoFrame(2, 2, "yuv444p")
 
 
 _OWN = _Own()
@@ -39,13 +40,15 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
 
 def _resize_planes(image: np.ndarray, size: int) -> np.ndarray:
     """As `resize`, but uint8 [3,size,size]."""
-    planes = np.ascontiguousarray(image.transpose(2, 0, 1))
+    height, width = image.shape[:2]
+    if (_OWN.picture.height, _OWN.picture.width) != (height, width):
+        _OWN.picture = av.VideoFrame(width, height, "yuv444p")
     # Called YUV, the three planes are scaled as they are; RGB would pass through YUV with half of its colour.
-    frame = av.VideoFrame.from_ndarray(planes, format="yuv444p")
+    for channel, plane in enumerate(_OWN.picture.planes):
+        np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)[:, :width] = image[..., channel]
     try:
-        return _OWN.scaler.reformat(frame, size, size, format="yuv444p", interpolation=BILINEAR).to_ndarray()
+        return _OWN.scaler.reformat(_OWN.picture, size, size, format="yuv444p", interpolation=BILINEAR).to_ndarray()
     except (av.error.FFmpegError, ValueError) as error:
-        height, width = image.shape[:2]
         raise VideoError(f"frames of {width}x{height} cannot be resized ({error}); crop or scale the video") from error
 
 
