@@ -20,7 +20,7 @@ from cstm.errors import EngineError, MissingDependencyError
 from cstm.files import atomic_path
 from cstm.models.contract import Component
 from cstm.packages import EXTRAS
-from cstm.runtime.backends.tensorrt import MOST_LINES, PACKAGES, tensorrt_version
+from cstm.runtime.backends.tensorrt import MOST_LINES, PACKAGES, tensorrt_version, unsupported_gpu
 from cstm.runtime.device_array import cuda_device
 from cstm.runtime.manifest import BuiltWith
 
@@ -120,7 +120,7 @@ def _problem(backend: str) -> str | None:
         return f'{PACKAGES[backend]} is not installed; pip install "cstm[{EXTRAS[backend]}]"'
     if backend == "tensorrt" and cuda_device() is None:
         return "TensorRT builds on the GPU that it will run on, and there is none here; use --backend tensorrt_rtx"
-    return None
+    return unsupported_gpu(backend)
 
 
 def _build(request: dict[str, Any]) -> None:

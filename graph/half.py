@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-import cstm.kernels.functions  # noqa: F401 (ModelOpt asks TensorRT what operators are that onnx does not know)
 from cstm.graph.slim import OPSET, quiet, slim
+from cstm.kernels.functions import DOMAIN  # importing it tells onnx of our operators; ModelOpt asks TensorRT of others
 
 # Tiny tensors, or pixels scaled once. CMAM and LGFS normalise in FP32 inside their operators, see kernels/plain.py.
 KEPT_IN_FP32 = ["Div", "Softmax"]
@@ -40,6 +40,18 @@ def convert_to_fp16(
             calibration_data=str(samples),
             opset=OPSET,
         )
-    halved = slim(halved)
+    halved = slim(_with_whole_language_plans(halved))
     onnx.checker.check_model(halved)
     return halved
+
+
+def _with_whole_language_plans(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same model whose `Modulate`s read the language plan as it comes. They compute with it in FP32: halved before,
+    it loses digits, and TensorRT runs a kernel for each tensor of it in every frame."""
+    given = {value.name for value in model.graph.input}
+    casts = {n.output[0]: n.input[0] for n in model.graph.node if n.op_type == "Cast" and n.input[0] in given}
+    for node in model.graph.node:
+        if (node.domain, node.op_type) == (DOMAIN, "Modulate"):
+            x, u, *language_plan = node.input
+            node.input[:] = [x, u, *(casts.get(name, name) for name in language_plan)]
+    return model

@@ -15,6 +15,8 @@ from cstm.kernels.launch import OPTIONS, Launch
 
 WARP = 32
 OLDEST = 80  # PTX for this capability runs on every later GPU, whose driver compiles it on loading
+# Of PTX itself: 8.0, which drivers from CUDA 12.0 on take. Left alone, Triton 3.7 writes 8.7, for drivers from 570 on.
+PTX_VERSION = 80
 MOST_SHARED = 48 << 10  # bytes that a launch may have without asking the driver for more
 POINTERS = {torch.float16: "*fp16", torch.bfloat16: "*bf16", torch.float32: "*fp32"}
 ALIGNED = [["tt.divisibility", 16]]  # what Triton's launcher finds out about pointers and integers by itself
@@ -25,7 +27,7 @@ def compile_call(launch: Launch, capability: int = OLDEST) -> KernelCall:
     """For GPUs from `capability` on. launch: for a batch of 1; its tensors may be on the device "meta"."""
     with triton.knobs.compilation.scope():
         triton.knobs.compilation.disable_line_info = True  # it names this machine's folders
-        compiled = compile_kernel(launch, capability)
+        compiled = compile_kernel(launch, capability, ptx_version=PTX_VERSION)
     name, shared = compiled.metadata.name, compiled.metadata.shared
     if shared > MOST_SHARED:
         raise RequestError(f"{name} needs {shared} bytes of shared memory a program; a plugin has {MOST_SHARED}")
@@ -43,9 +45,9 @@ def compile_call(launch: Launch, capability: int = OLDEST) -> KernelCall:
     )
 
 
-def compile_kernel(launch: Launch, capability: int) -> triton.compiler.CompiledKernel:
-    """Triton's compiled kernel, with its `asm` and `metadata`."""
-    return triton.compile(source(launch), target=GPUTarget("cuda", capability, WARP), options=OPTIONS)
+def compile_kernel(launch: Launch, capability: int, **options: int) -> triton.compiler.CompiledKernel:
+    """Triton's compiled kernel, with its `asm` and `metadata`. options: of Triton's compiler."""
+    return triton.compile(source(launch), target=GPUTarget("cuda", capability, WARP), options=OPTIONS | options)
 
 
 def source(launch: Launch) -> ASTSource:

@@ -21,44 +21,44 @@ DOMAIN, VERSION = "cstm", 1
 
 # One body serves maps of any rank, since GlobalAveragePool does, and never reshapes them, so that back ends may keep
 # layouts of their own. Maps of batch 1 may meet a language plan of any batch, which is then the result's. FLOAT is 1.
+# The maps are read in their own type, and never cast: TensorRT writes a cast that two layers read to memory, in FP32.
 # Constants are tensors: onnxslim and GraphSurgeon turn `value_float` inside a function into FP64.
 _MODULATE = """
 <domain: "cstm", opset_import: ["": 20]>
 Modulate (x, u, key, bias, gate) => (y)
 {
-    row_shape = Constant <value_ints = [0, 1, -1]> ()
+    column_shape = Constant <value_ints = [0, -1, 1]> ()
     words = Constant <value_ints = [-1]> ()
-    row = Constant <value_ints = [1]> ()
+    channels = Constant <value_ints = [1]> ()
     least_norm = Constant <value = float {1e-12}> ()
     half = Constant <value = float {0.5}> ()
     batch = Constant <value_ints = [0]> ()
 
-    x32 = Cast <to = 1> (x)
-    u32 = Cast <to = 1> (u)
     key32 = Cast <to = 1> (key)
     bias32 = Cast <to = 1> (bias)
     gate32 = Cast <to = 1> (gate)
 
-    mean = GlobalAveragePool (u32)
-    mean_row = Reshape (mean, row_shape)
-    product = MatMul (mean_row, key32)
-    bias_row = Unsqueeze (bias32, row)
-    attention = Add (product, bias_row)
+    narrow_mean = GlobalAveragePool (u)
+    mean = Cast <to = 1> (narrow_mean)
+    mean_column = Reshape (mean, column_shape)
+    products = Mul (mean_column, key32)
+    product = ReduceSum <keepdims = 0> (products, channels)
+    attention = Add (product, bias32)
     norm = ReduceL2 (attention, words)
     norm_above = Max (norm, least_norm)
     normalised = Div (attention, norm_above)
     weights = Softmax <axis = -1> (normalised)
-    weights_column = Transpose <perm = [0, 2, 1]> (weights)
-    gate_logits = MatMul (gate32, weights_column)
+    weights_row = Unsqueeze (weights, channels)
+    gates = Mul (gate32, weights_row)
+    gate_logits = ReduceSum (gates, words)
     raised = Sigmoid (gate_logits)
     scale_column = Sub (raised, half)
     sides = Shape <start = 1> (mean)
     scale_shape = Concat <axis = 0> (batch, sides)
-    scale = Reshape (scale_column, scale_shape)
-
-    added = Mul (u32, scale)
-    sum = Add (x32, added)
-    y = CastLike (sum, x)
+    scale32 = Reshape (scale_column, scale_shape)
+    scale = CastLike (scale32, u)
+    added = Mul (u, scale)
+    y = Add (x, added)
 }
 """
 
@@ -70,13 +70,11 @@ Select (spatial, temporal, sentence, squeeze_weight, squeeze_bias, select_weight
     pair_shape = Constant <value_ints = [0, 2, -1]> ()
     stream = Constant <value_ints = [1]> ()
 
-    s32 = Cast <to = 1> (spatial)
-    v32 = Cast <to = 1> (temporal)
-    s_mean = GlobalAveragePool (s32)
-    v_mean = GlobalAveragePool (v32)
+    s_mean = GlobalAveragePool (spatial)
+    v_mean = GlobalAveragePool (temporal)
     means = Concat <axis = 1> (s_mean, v_mean)
-    pooled32 = Reshape (means, flat_shape)
-    pooled = CastLike (pooled32, sentence)
+    narrow_pooled = Reshape (means, flat_shape)
+    pooled = CastLike (narrow_pooled, sentence)
     evidence = Concat <axis = 1> (pooled, sentence)
 
     squeezed = Gemm <transB = 1> (evidence, squeeze_weight, squeeze_bias)
@@ -84,22 +82,25 @@ Select (spatial, temporal, sentence, squeeze_weight, squeeze_bias, select_weight
     scores = Gemm <transB = 1> (z, select_weight, select_bias)
     scores32 = Cast <to = 1> (scores)
     pairs = Reshape (scores32, pair_shape)
-    weights = Softmax <axis = 1> (pairs)
+    weights32 = Softmax <axis = 1> (pairs)
+    weights = CastLike (weights32, spatial)
     s_pair, v_pair = Split <axis = 1, num_outputs = 2> (weights)
     weight_shape = Shape (s_mean)
     s_weight = Reshape (s_pair, weight_shape)
     v_weight = Reshape (v_pair, weight_shape)
 
-    s_share = Mul (s_weight, s32)
-    v_share = Mul (v_weight, v32)
-    sum = Add (s_share, v_share)
-    y = CastLike (sum, spatial)
+    s_share = Mul (s_weight, spatial)
+    v_share = Mul (v_weight, temporal)
+    y = Add (s_share, v_share)
 }
 """
 
 
 def onnx_functions() -> list[onnx.FunctionProto]:
-    """`Modulate` and `Select` of domain `cstm`, opset 20, for FP16, BF16 and FP32; inside, FP32 as in `plain`."""
+    """`Modulate` and `Select` of domain `cstm`, opset 20, for maps in FP16 and FP32.
+
+    Logits, norms, softmax and gate are in FP32 as in `plain`; means, products with the maps and sums in the maps' type.
+    """
     return [parser.parse_function(body) for body in (_MODULATE, _SELECT)]
 
 
@@ -117,7 +118,7 @@ def _node(function: onnx.FunctionProto) -> Callable:
 
 def _schema(function: onnx.FunctionProto) -> defs.OpSchema:
     """The first two inputs are the maps; the output has their dtype and shape, Modulate's the language plan's batch."""
-    types = ["tensor(float16)", "tensor(bfloat16)", "tensor(float)"]
+    types = ["tensor(float16)", "tensor(float)"]
     parameters = [defs.OpSchema.FormalParameter(n, "T" if i < 2 else "W", "") for i, n in enumerate(function.input)]
     schema = defs.OpSchema(
         function.name,

@@ -46,6 +46,14 @@ def cuda_device() -> str | None:
         return None
 
 
+def cuda_architecture() -> str | None:
+    """The GPU's compute capability without its point, such as "89"; None as cuda_device has it. Never raises."""
+    try:
+        return str(cuda_core().Device().arch)
+    except Exception:
+        return None
+
+
 def open_device(index: int | None = None) -> Device:
     """GPU number `index`, or the one in use, as a `cuda.core.Device` made current in the calling thread.
 

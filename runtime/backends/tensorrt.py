@@ -18,13 +18,22 @@ from cstm.models.contract import FRAME_GRAPH, Component, check_arrays, parts
 from cstm.packages import EXTRAS
 from cstm.runtime.backends import Backend
 from cstm.runtime.bundle import Bundle
-from cstm.runtime.device_array import NO_GPU, DeviceArray, cuda_device, cuda_errors, open_device, view
+from cstm.runtime.device_array import (
+    NO_GPU,
+    DeviceArray,
+    cuda_architecture,
+    cuda_device,
+    cuda_errors,
+    open_device,
+    view,
+)
 from cstm.runtime.manifest import BuiltWith
 from cstm.runtime.session import Session
 
 PACKAGES = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt-rtx-cu13"}
 MOST_LINES = 3
 ALIGNMENT = 256  # bytes; what TensorRT asks of every address it is given
+CANNOT_BUILD_FOR = {"75"}  # Turing: TensorRT-RTX 1.7 lists it, and fails when it compiles for it
 DTYPES = {"FLOAT": "float32", "HALF": "float16"}  # the other types are called as in numpy
 
 
@@ -236,6 +245,23 @@ def check_version(name: str, backend: str, version: str | None, built_with: Buil
         )
 
 
+def unsupported_gpu(backend: str) -> str | None:
+    """Why TensorRT-RTX does not run on the GPU that is here; None where it does, where there is none, and for
+    `tensorrt`."""
+    architecture = cuda_architecture()
+    if backend != "tensorrt_rtx" or architecture is None:
+        return None
+    named = importlib.import_module(backend).ComputeCapability.__members__
+    known = {name.removeprefix("SM") for name in named if name.startswith("SM")} - CANNOT_BUILD_FOR
+    if architecture in known:
+        return None
+    this, *those = (f"{a[:-1]}.{a[-1]}" for a in (architecture, *sorted(known, key=int)))
+    return (
+        f"{cuda_device()} has compute capability {this}, and TensorRT-RTX runs on {', '.join(those)}; "
+        "use tensorrt, or onnxruntime-cuda"
+    )
+
+
 def _check_gpu(name: str, backend: str, gpu: str, built_with: BuiltWith) -> None:
     if backend == "tensorrt" and built_with.gpu != gpu:
         raise EngineError(
@@ -284,6 +310,8 @@ class TensorRTBackend(Backend):
             check_version(engine.component, self.name, self.version(), engine.built_with)
         if cuda_device() is None:
             raise MissingDependencyError(f"{self.name}: {NO_GPU}")
+        if problem := unsupported_gpu(self.name):
+            raise MissingDependencyError(f"{self.name}: {problem}")
 
     def precisions(self, bundle: Bundle) -> tuple[str, ...]:
         """As Backend.precisions."""

@@ -44,6 +44,17 @@ def test_the_work_is_in_fp16(chains):
         assert types[onnx.TensorProto.FLOAT] == 0, name
 
 
+def test_language_plans_are_not_halved(chains):
+    """`Modulate` computes with them in FP32, and their casts would be kernels of every frame."""
+    bundle = chains[0]
+    for name in ("spatial_encoder", "temporal_encoder"):
+        graph = onnx.load(bundle.file(onnx_file(name, "fp16"))).graph
+        given = {value.name for value in graph.input}
+        modulates = [node for node in graph.node if node.op_type == "Modulate"]
+        assert len(modulates) == 5 and all(set(node.input[2:]) <= given for node in modulates)
+        assert not [node for node in graph.node if node.op_type == "Cast" and node.input[0].startswith(("key", "gate"))]
+
+
 @pytest.mark.parametrize("module", ["half", "qdq"])
 def test_our_operators_are_known_wherever_modelopt_is_called(module):
     """Else, in a process that has not exported before (`cstm plan`), ModelOpt asks TensorRT, which is not there."""

@@ -97,6 +97,13 @@ def test_functions_are_added_once_and_where_called(model):
     assert not add_functions(onnx.parser.parse_model(PLAIN_MODEL)).functions
 
 
+def test_maps_are_never_cast():
+    """A cast that two layers read TensorRT writes to memory: the maps a second time, in FP32."""
+    for function in onnx_functions():
+        maps = set(function.input[:2])
+        assert not [node for node in function.node if node.op_type.startswith("Cast") and node.input[0] in maps]
+
+
 FORMS = {
     "whole": add_functions,
     "slimmed before": lambda model: add_functions(slim(model)),

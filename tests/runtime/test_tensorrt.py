@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cstm.errors import ContractError, EngineError, MissingDependencyError
+from cstm.export import engines
 from cstm.runtime import device_array
 from cstm.runtime.backends import tensorrt
 from cstm.runtime.backends.tensorrt import TensorRTSession
@@ -254,6 +255,26 @@ def test_what_is_missing_is_named(open_session, monkeypatch):
     extra = {"tensorrt": "gpu", "tensorrt_rtx": "rtx"}[open_session.backend]
     with pytest.raises(MissingDependencyError, match=rf"cstm\[{extra}\]"):
         open_session()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "runs"), [("75", False), ("80", True), ("89", True), ("90", False), ("100", False), ("120", True)]
+)
+def test_rtx_is_refused_on_gpus_that_it_does_not_run_on(monkeypatch, architecture, runs):
+    """Turing and Hopper, before anything is built or opened; TensorRT itself is asked nothing."""
+    pytest.importorskip("tensorrt_rtx")
+    monkeypatch.setattr(device_array, "cuda_core", lambda: SimpleNamespace(Device=lambda: gpu))
+    gpu = SimpleNamespace(name="A GPU", arch=architecture)
+    found, capability = tensorrt.make("tensorrt_rtx"), f"{architecture[:-1]}.{architecture[-1]}"
+    assert tensorrt.unsupported_gpu("tensorrt") is None
+    if runs:
+        found.require()
+        assert engines.engine_backend("tensorrt_rtx") == "tensorrt_rtx"
+        return
+    said = rf"A GPU has compute capability {capability}, and TensorRT-RTX runs on 8\.0, 8\.6, .*; use tensorrt, or onnx"
+    for asking in (found.require, lambda: engines.engine_backend("tensorrt_rtx")):
+        with pytest.raises(MissingDependencyError, match=said):
+            asking()
 
 
 def test_missing_cuda_core_is_named(monkeypatch):
