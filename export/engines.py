@@ -66,7 +66,7 @@ class BuildEngine:
                 errors="replace",
                 check=False,
                 cwd=folder,
-                env=_environment(self.options.backend, Path(folder)),
+                env=build_environment(self.options.backend, Path(folder)),
             )
             if done.returncode != 0 or not temporary.stat().st_size:
                 said = _errors(done.stdout + done.stderr)
@@ -80,7 +80,7 @@ def _errors(output: str) -> str:
     return " | ".join((errors or lines)[-MOST_LINES:]) or "it ended without a word"
 
 
-def _environment(backend: str, folder: Path) -> dict[str, str]:
+def build_environment(backend: str, folder: Path) -> dict[str, str]:
     """For the building process: Triton compiles in it, whatever it does in this one, and TensorRT-RTX's parser finds
     plugins: it looks for its own library by a name that the wheel (1.7.1) lacks, and aborts where there is none."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
@@ -99,7 +99,7 @@ def engine_backend(requested: str = "auto") -> str | None:
 
     A named one must be usable: MissingDependencyError says what is missing.
     """
-    problems = {backend: _problem(backend) for backend in PACKAGES}
+    problems = {backend: engine_problem(backend) for backend in PACKAGES}
     if requested == "auto":
         return next((backend for backend, problem in problems.items() if problem is None), None)
     if problems[requested]:
@@ -111,11 +111,12 @@ def built_with(backend: str, attention: str = "native") -> BuiltWith:
     """What an engine made here and now is tied to. MissingDependencyError where there is no such TensorRT."""
     version = tensorrt_version(backend)
     if version is None:
-        raise MissingDependencyError(f"{backend}: {_problem(backend)}")
+        raise MissingDependencyError(f"{backend}: {engine_problem(backend)}")
     return BuiltWith(version, cuda_device() if backend == "tensorrt" else None, attention)
 
 
-def _problem(backend: str) -> str | None:
+def engine_problem(backend: str) -> str | None:
+    """Why engines of `backend` cannot be built here; None where they can."""
     if util.find_spec(backend) is None:
         return f'{PACKAGES[backend]} is not installed; pip install "cstm[{EXTRAS[backend]}]"'
     if backend == "tensorrt" and cuda_device() is None:
@@ -134,8 +135,8 @@ def _build(request: dict[str, Any]) -> None:
 
     source = request["onnx"]
     if request["plugins"]:
-        _register_plugins(request["backend"])
-        source = _with_plugins(source)
+        register_our_plugins(request["backend"])
+        source = with_plugins(source)
     profile = Profile()
     for name, shapes in request["profile"].items():
         profile.add(name, *map(tuple, shapes))
@@ -146,7 +147,7 @@ def _build(request: dict[str, Any]) -> None:
     Path(request["engine"]).write_bytes(bytes(engine))
 
 
-def _with_plugins(source: str) -> str:
+def with_plugins(source: str) -> str:
     """The ONNX file with plugin nodes, in this process's folder, which its parent removes."""
     import onnx
 
@@ -156,7 +157,8 @@ def _with_plugins(source: str) -> str:
     return "plugins.onnx"
 
 
-def _register_plugins(backend: str) -> None:
+def register_our_plugins(backend: str) -> None:
+    """With the TensorRT of this process."""
     if backend == "tensorrt":
         import tensorrt
         import tensorrt.plugin

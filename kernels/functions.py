@@ -21,7 +21,7 @@ DOMAIN, VERSION = "cstm", 1
 
 # One body serves maps of any rank, since GlobalAveragePool does, and never reshapes them, so that back ends may keep
 # layouts of their own. Maps of batch 1 may meet a language plan of any batch, which is then the result's. FLOAT is 1.
-# The maps are read in their own type, and never cast: TensorRT writes a cast that two layers read to memory, in FP32.
+# The maps are cast for their mean alone: TensorRT writes a cast that two layers read to memory, in FP32.
 # Constants are tensors: onnxslim and GraphSurgeon turn `value_float` inside a function into FP64.
 _MODULATE = """
 <domain: "cstm", opset_import: ["": 20]>
@@ -38,8 +38,8 @@ Modulate (x, u, key, bias, gate) => (y)
     bias32 = Cast <to = 1> (bias)
     gate32 = Cast <to = 1> (gate)
 
-    narrow_mean = GlobalAveragePool (u)
-    mean = Cast <to = 1> (narrow_mean)
+    u32 = Cast <to = 1> (u)
+    mean = GlobalAveragePool (u32)
     mean_column = Reshape (mean, column_shape)
     products = Mul (mean_column, key32)
     product = ReduceSum <keepdims = 0> (products, channels)
@@ -70,11 +70,13 @@ Select (spatial, temporal, sentence, squeeze_weight, squeeze_bias, select_weight
     pair_shape = Constant <value_ints = [0, 2, -1]> ()
     stream = Constant <value_ints = [1]> ()
 
-    s_mean = GlobalAveragePool (spatial)
-    v_mean = GlobalAveragePool (temporal)
+    s32 = Cast <to = 1> (spatial)
+    v32 = Cast <to = 1> (temporal)
+    s_mean = GlobalAveragePool (s32)
+    v_mean = GlobalAveragePool (v32)
     means = Concat <axis = 1> (s_mean, v_mean)
-    narrow_pooled = Reshape (means, flat_shape)
-    pooled = CastLike (narrow_pooled, sentence)
+    pooled32 = Reshape (means, flat_shape)
+    pooled = CastLike (pooled32, sentence)
     evidence = Concat <axis = 1> (pooled, sentence)
 
     squeezed = Gemm <transB = 1> (evidence, squeeze_weight, squeeze_bias)
@@ -97,9 +99,10 @@ Select (spatial, temporal, sentence, squeeze_weight, squeeze_bias, select_weight
 
 
 def onnx_functions() -> list[onnx.FunctionProto]:
-    """`Modulate` and `Select` of domain `cstm`, opset 20, for maps in FP16 and FP32.
+    """`Modulate` and `Select` of domain `cstm`, opset 20, for maps in FP16, BF16 and FP32.
 
-    Logits, norms, softmax and gate are in FP32 as in `plain`; means, products with the maps and sums in the maps' type.
+    Means, logits, norms, softmax and gate are in FP32 as in `plain`; products with the maps and sums are in the maps'
+    own type.
     """
     return [parser.parse_function(body) for body in (_MODULATE, _SELECT)]
 
@@ -118,7 +121,7 @@ def _node(function: onnx.FunctionProto) -> Callable:
 
 def _schema(function: onnx.FunctionProto) -> defs.OpSchema:
     """The first two inputs are the maps; the output has their dtype and shape, Modulate's the language plan's batch."""
-    types = ["tensor(float16)", "tensor(float)"]
+    types = ["tensor(float16)", "tensor(bfloat16)", "tensor(float)"]
     parameters = [defs.OpSchema.FormalParameter(n, "T" if i < 2 else "W", "") for i, n in enumerate(function.input)]
     schema = defs.OpSchema(
         function.name,

