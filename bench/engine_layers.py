@@ -44,7 +44,7 @@ class Layer:
     def only_moves(self) -> bool:
         """Whether it casts, transposes, slices or copies, and nothing else."""
         generated = re.match(r"__myl_((?:[A-Z][a-z]{2,3})+)_", self.name)
-        return bool(generated) and set(re.findall("[A-Z][a-z]{2,3}", generated[1])) <= MOVING
+        return generated is not None and set(re.findall("[A-Z][a-z]{2,3}", generated[1])) <= MOVING
 
 
 def layer(line: str) -> Layer | None:
