@@ -79,7 +79,15 @@ TRAIN = [
     "matplotlib>=3.9",
     "pycocotools>=2.0.8",
 ]
-TEST = ["pytest>=8", "pytest-xdist>=3.6,<4", "hypothesis>=6", "ruff==0.17.6", "mypy>=2,<3", "import-linter>=2.6,<3", *KERNELS]
+TEST = [
+    "pytest>=8",
+    "pytest-xdist>=3.6,<4",
+    "hypothesis>=6",
+    "ruff==0.17.6",
+    "mypy>=2,<3",
+    "import-linter>=2.6,<3",
+    *KERNELS,
+]
 DOCS = ["mkdocs-material>=9.7,<10", "mkdocstrings[python]>=1,<2"]
 
 setup(
