@@ -155,3 +155,8 @@ def test_by_time_of_an_even_video_is_by_frame():
     by_time = clip_windows(numbered(40), CONFIG, 3, clip_fps=10)
     for (_, _, one), (_, _, other) in zip(by_frame, by_time, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_by_time_of_two_frames_as_near_the_earlier_is_taken():
+    windows = list(clip_windows(paced(np.arange(20) / 8), CONFIG, clip_fps=32))
+    assert shown_in(windows[10][2]) == [8, 8, 9, 9, 10, 10, 11, 11]
