@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
@@ -17,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cstm.errors import EngineError, MissingDependencyError
-from cstm.export.engines import build_environment, engine_problem, register_our_plugins, with_plugins
+from cstm.export.engines import engine_problem, profile_of, register_our_plugins, run_apart, with_plugins
 from cstm.models.contract import Component
 
 BACKEND = "tensorrt_rtx"
@@ -94,14 +92,8 @@ def engine_layers(model: Path, component: Component, max_batch: int, plugins: bo
     """
     if problem := engine_problem(BACKEND):
         raise MissingDependencyError(f"{BACKEND}: {problem}")
-    shapes = {spec.name: [spec.with_batch(n) for n in (1, 1, max_batch)] for spec in component.inputs}
-    request = {"onnx": str(model.resolve()), "shapes": shapes, "plugins": plugins}
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "request.json"
-        file.write_text(json.dumps(request), encoding="utf-8")
-        command = [sys.executable, "-m", "cstm.bench.engine_layers", str(file)]
-        environment = build_environment(BACKEND, Path(folder))
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
+    request = {"onnx": str(model.resolve()), "profile": profile_of(component, max_batch), "plugins": plugins}
+    done = run_apart("cstm.bench.engine_layers", BACKEND, request)
     if done.returncode:
         said = " | ".join(done.stderr.strip().splitlines()[-3:])
         raise EngineError(f"{component.name}: {BACKEND} could not build it: {said}")
@@ -134,7 +126,7 @@ def _tell(request: dict[str, Any]) -> None:
     config, profile = builder.create_builder_config(), builder.create_optimization_profile()
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     config.clear_flag(trt.BuilderFlag.TF32)
-    for name, shapes in request["shapes"].items():
+    for name, shapes in request["profile"].items():
         profile.set_shape(name, *map(tuple, shapes))
     config.add_optimization_profile(profile)
     if builder.build_serialized_network(network, config) is None:

@@ -110,10 +110,8 @@ def compare(bundle: Bundle, peer: str, repeats: int) -> dict:
     inputs, _ = bundle.golden()
     sessions = {name: open_(part, bundle.model(name, "fp32")) for name, part in program(bundle.config).items()}
     with _whole(bundle, peer) as naive, Chain(bundle.config, sessions) as chain:
-        given, language_plan = (
-            naive.specs.pick(inputs),
-            chain.language_plan(chain.components[TEXT_ENCODER].pick(inputs)),
-        )
+        given = naive.specs.pick(inputs)
+        language_plan = chain.language_plan(chain.components[TEXT_ENCODER].pick(inputs))
         runs = {
             "naive": lambda: naive.run(given)[MASK_LOGITS],
             "chain": lambda: chain.mask_logits(inputs, language_plan),

@@ -44,33 +44,39 @@ class BuildEngine:
 
     def __call__(self, target: str | Path) -> None:
         """Build and write to `target`, atomically. EngineError with TensorRT's last lines when it fails."""
-        with atomic_path(target) as temporary, tempfile.TemporaryDirectory() as folder:
-            profile = {
-                spec.name: [spec.with_batch(batch) for batch in (1, 1, self.options.max_batch)]
-                for spec in self.component.inputs
-            }
+        with atomic_path(target) as temporary:
             request = asdict(self.options) | {
                 "onnx": str(self.onnx_path.resolve()),
                 "engine": str(temporary.resolve()),
                 "timing_cache": str(self.timing_cache.resolve()),
-                "profile": profile,
+                "profile": profile_of(self.component, self.options.max_batch),
             }
-            file = Path(folder) / "request.json"
-            file.write_text(json.dumps(request), encoding="utf-8")
-            command = [sys.executable, "-m", "cstm.export.engines", str(file)]
-            # From elsewhere: in the repository's root, `cstm/` would hide the installed package.
-            done = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                check=False,
-                cwd=folder,
-                env=build_environment(self.options.backend, Path(folder)),
-            )
+            done = run_apart("cstm.export.engines", self.options.backend, request)
             if done.returncode != 0 or not temporary.stat().st_size:
                 said = _errors(done.stdout + done.stderr)
                 raise EngineError(f"{self.component.name}: {self.options.backend} could not build the engine: {said}")
+
+
+def profile_of(component: Component, max_batch: int) -> dict[str, list[tuple[int, ...]]]:
+    """Each input's least, best and largest shape: engines are tuned for a batch of 1."""
+    return {spec.name: [spec.with_batch(batch) for batch in (1, 1, max_batch)] for spec in component.inputs}
+
+
+def run_apart(module: str, backend: str, request: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    """`python -m MODULE REQUEST.json` in a folder of its own, where `backend` finds what it needs to build."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "request.json"
+        file.write_text(json.dumps(request), encoding="utf-8")
+        # From elsewhere: in the repository's root, `cstm/` would hide the installed package.
+        return subprocess.run(
+            [sys.executable, "-m", module, str(file)],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            cwd=folder,
+            env=_environment(backend, Path(folder)),
+        )
 
 
 def _errors(output: str) -> str:
@@ -80,7 +86,7 @@ def _errors(output: str) -> str:
     return " | ".join((errors or lines)[-MOST_LINES:]) or "it ended without a word"
 
 
-def build_environment(backend: str, folder: Path) -> dict[str, str]:
+def _environment(backend: str, folder: Path) -> dict[str, str]:
     """For the building process: Triton compiles in it, whatever it does in this one, and TensorRT-RTX's parser finds
     plugins: it looks for its own library by a name that the wheel (1.7.1) lacks, and aborts where there is none."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}

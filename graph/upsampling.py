@@ -36,11 +36,7 @@ def convolve_half_way(model: onnx.ModelProto, least: int = WIDE) -> onnx.ModelPr
 def _keeps_size(conv: gs.Node) -> bool:
     """Whether it is a plain 2D convolution with constant weights, whose result is as large as its input."""
     weights = conv.inputs[1]
-    if (
-        not isinstance(weights, gs.Constant)
-        or len(weights.shape) != 4
-        or conv.attrs.get("auto_pad", "NOTSET") != "NOTSET"
-    ):
+    if not isinstance(weights, gs.Constant) or len(weights.shape) != 4:
         return False
     height, width = weights.shape[2:]
     half = [height // 2, width // 2]

@@ -40,16 +40,17 @@ def cuda_core() -> ModuleType:
 
 def cuda_device() -> str | None:
     """The GPU's name, or None where cuda-core, a driver or a GPU is missing. Never raises."""
-    try:
-        return cuda_core().Device().name
-    except Exception:
-        return None
+    return _told_by_gpu("name")
 
 
 def cuda_architecture() -> str | None:
     """The GPU's compute capability without its point, such as "89"; None as cuda_device has it. Never raises."""
+    return _told_by_gpu("arch")
+
+
+def _told_by_gpu(attribute: str) -> str | None:
     try:
-        return str(cuda_core().Device().arch)
+        return str(getattr(cuda_core().Device(), attribute))
     except Exception:
         return None
 

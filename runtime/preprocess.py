@@ -60,7 +60,12 @@ def clip_indices(target: int, count: int | None, frames: int, stride: int) -> li
     frame on. Earlier, their middle frame is not the target; ours repeats the first frame, so masks fit their frame.
     """
     last = float("inf") if count is None else count - 1
-    return [int(min(max(target + stride * (k - frames // 2), 0), last)) for k in range(frames)]
+    return [int(min(max(target + offset, 0), last)) for offset in _offsets(frames, stride)]
+
+
+def _offsets(frames: int, stride: int) -> list[int]:
+    """Where a clip's frames are, from the target's on."""
+    return [stride * (k - frames // 2) for k in range(frames)]
 
 
 def clip_windows(
@@ -74,8 +79,7 @@ def clip_windows(
     Holds only the frames that a window still needs. When the source raises, as a video that breaks off does, the
     frames read so far come first, then the error.
     """
-    middle = config.frames // 2
-    behind, ahead = config.stride * middle, config.stride * (config.frames - 1 - middle)
+    offsets = _offsets(config.frames, config.stride)
     held, waiting = _Held(), deque[tuple[float, Frame]]()
     broken = None
     stream = iter(source)
@@ -89,15 +93,15 @@ def clip_windows(
             held.add(place, _resize_planes(frame.image, config.size))
             if frame.index % every == 0:
                 waiting.append((place, frame))
-        while waiting and (frame is None or waiting[0][0] + ahead <= held.last):
+        while waiting and (frame is None or waiting[0][0] + offsets[-1] <= held.last):
             place, target = waiting.popleft()
-            held.forget(place - behind)
-            clip = [held.nearest(place + config.stride * (k - middle)) for k in range(config.frames)]
-            yield target, clip[middle], np.stack(clip, axis=1)
+            held.forget(place + offsets[0])
+            clip = [held.nearest(place + offset) for offset in offsets]
+            yield target, clip[config.frames // 2], np.stack(clip, axis=1)
         if frame is None:
             break
         if not waiting:
-            held.forget(held.last - behind)
+            held.forget(held.last + offsets[0])
     if broken:
         raise broken
 
