@@ -30,7 +30,7 @@ demo: .venv/.runs
 	@echo "numbers   build/demo/parity.json, build/tiny/manifest.json"
 
 test: install lint contracts types docs
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 quick: install lint contracts
 	$(BIN)/pytest -m "not slow and not bundle" $(QUICK)

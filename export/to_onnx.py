@@ -9,12 +9,13 @@ import onnx
 import torch
 from torch import nn
 
+from cstm.export.batch_norms import fold_batch_norms
 from cstm.files import atomic_path
 from cstm.graph.coordinates import fold_constant_channels
 from cstm.graph.padding import fold_padding
 from cstm.graph.slim import OPSET, quiet, slim
 from cstm.kernels.functions import add_functions, translations
-from cstm.models.contract import BATCH, TOKEN_IDS, TOKEN_MASK, Component, TensorSpec
+from cstm.models.contract import BATCH, TEXT_ENCODER, TOKEN_IDS, TOKEN_MASK, Component, TensorSpec
 
 
 def random_tensor(spec: TensorSpec, batch: int, rng: np.random.Generator, vocabulary: int = 2) -> np.ndarray:
@@ -31,6 +32,8 @@ def random_tensor(spec: TensorSpec, batch: int, rng: np.random.Generator, vocabu
 
 def export_component(module: nn.Module, component: Component, path: str | Path) -> None:
     """Write `module`, in evaluation mode, to `path` as ONNX, atomically. Every input and output has a dynamic batch."""
+    if component.name != TEXT_ENCODER:  # which reads its batch norms and runs none
+        module = fold_batch_norms(module)
     rng = np.random.default_rng(0)
     example = tuple(torch.from_numpy(random_tensor(spec, 2, rng)) for spec in component.inputs)
     batch = torch.export.Dim(BATCH, min=1, max=1 << 16)

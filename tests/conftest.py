@@ -1,7 +1,11 @@
 """What several test folders share."""
 
+import fcntl
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -15,10 +19,38 @@ SHARED = Path(os.environ.get("CSTM_SHARED", Path(__file__).parents[2] / "shared"
 
 
 def pytest_collection_modifyitems(items):
-    """Tests that need the small bundle are marked, for `make quick`."""
+    """Tests that need the small bundle are marked, for `make quick`; files are put into `make test`'s best order."""
     for item in items:
         if "bundle_path" in getattr(item, "fixturenames", ()):
             item.add_marker("bundle")
+    items[:] = _in_order_of_work(items)
+
+
+def _in_order_of_work(items: list) -> list:
+    """Files in the order in which processes take them: one that builds the bundle; meanwhile the slow ones that need
+    none; those that need it; and the quick ones last, so that no process is left alone with a long file."""
+    files = [list(group) for _, group in groupby(items, key=lambda item: item.path)]
+    bundle = [file for file in files if any(item.get_closest_marker("bundle") for item in file)]
+    slow = [file for file in files if file not in bundle and any(item.get_closest_marker("slow") for item in file)]
+    quick = [file for file in files if file not in bundle and file not in slow]
+    return [item for file in bundle[:1] + slow + bundle[1:] + quick for item in file]
+
+
+@pytest.fixture(scope="session")
+def common_folder(tmp_path_factory, worker_id) -> Path:
+    """A folder that all processes of this run of the tests see."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "common"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@contextmanager
+def one_at_a_time(lock: Path) -> Iterator[None]:
+    """Held by one process; another waits here until it is let go."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -30,26 +62,32 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_checkpoint(tmp_path_factory) -> Path:
+def small_checkpoint(common_folder) -> Path:
     """A small seeded network in a file."""
     from cstm.models.checkpoint import save_checkpoint
     from cstm.models.config import CSTMConfig
     from cstm.models.seeded import seeded
 
     config = CSTMConfig.from_preset("tiny", size=64, transformer_layers=1, spatial_width=0.125, temporal_width=0.125)
-    path = tmp_path_factory.mktemp("checkpoint") / "small.safetensors"
-    save_checkpoint(seeded(config), path)
+    path = common_folder / "small.safetensors"
+    with one_at_a_time(common_folder / "checkpoint.lock"):
+        if not path.exists():
+            save_checkpoint(seeded(config), path)
     return path
 
 
 @pytest.fixture(scope="session")
-def bundle_path(small_checkpoint, tmp_path_factory) -> Path:
-    """A bundle of the small network, with every precision and, where TensorRT-RTX is installed, engines."""
+def bundle_path(small_checkpoint, common_folder) -> Path:
+    """A bundle of the small network, with every precision and, where TensorRT-RTX is installed, engines; built once
+    for all processes, so read only."""
     from cstm.export.builder import BuildBundle, BuildOptions
     from cstm.export.sources import Source
 
-    output = tmp_path_factory.mktemp("bundles") / "small"
-    return BuildBundle(BuildOptions(Source(small_checkpoint), output, max_batch=2))()
+    output = common_folder / "small"
+    with one_at_a_time(common_folder / "bundle.lock"):
+        if output.exists():
+            return output
+        return BuildBundle(BuildOptions(Source(small_checkpoint), output, max_batch=2))()
 
 
 @pytest.fixture

@@ -16,7 +16,9 @@ from cstm.export.builder import BuildBundle, BuildOptions
 from cstm.export.sources import Source
 from cstm.graph.half import convert_to_fp16
 from cstm.graph.tensor_range import Range
-from cstm.models.checkpoint import load_checkpoint, save_checkpoint
+from cstm.models.checkpoint import save_checkpoint
+from cstm.models.config import CSTMConfig
+from cstm.models.seeded import seeded
 from cstm.runtime.bundle import Bundle
 
 SCALE = 300.0
@@ -122,10 +124,14 @@ def test_kept_nodes_save_what_fp16_alone_would_lose(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def overflowing(small_checkpoint, tmp_path_factory):
+def overflowing(tmp_path_factory):
     """A bundle of a network whose mask head passes through a million, and gives the same masks."""
     folder = tmp_path_factory.mktemp("overflow")
-    model = load_checkpoint(small_checkpoint)
+    model = seeded(
+        CSTMConfig.from_preset(
+            "tiny", size=64, transformer_layers=1, spatial_width=0.125, streams=("spatial",), lgfs_stages=()
+        )
+    )
     first, _, last = model.decoder.heads[-1]
     for parameter in first.parameters():
         parameter.data *= 1e6
@@ -143,6 +149,7 @@ def overflowing(small_checkpoint, tmp_path_factory):
         return Bundle(BuildBundle(options)())
 
 
+@pytest.mark.slow
 def test_a_network_that_overflows_is_right_in_fp16_and_the_manifest_says_why(overflowing):
     kept = overflowing.manifest.kept_in_fp32
     (head, *_) = [finding for finding in kept if finding["component"] == "decoder"]

@@ -20,6 +20,7 @@ CONFIGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_component_is_faithful(name, tmp_path):
     model = seeded(CSTMConfig.from_preset("tiny", **CONFIGS[name]))

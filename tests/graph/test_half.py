@@ -55,6 +55,7 @@ def test_language_plans_are_not_halved(chains):
         assert not [node for node in graph.node if node.op_type == "Cast" and node.input[0].startswith(("key", "gate"))]
 
 
+@pytest.mark.slow
 def test_our_operators_are_known_wherever_modelopt_is_called():
     """Else, in a process that has not exported before (`cstm plan`), ModelOpt asks TensorRT, which is not there."""
     code = "import cstm.graph.{}, onnx; print([onnx.defs.has(n, 'cstm') for n in ('Modulate', 'Select')])"

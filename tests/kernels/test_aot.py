@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 CODE = """
 import json, torch
 from cstm.kernels.aot import compile_call
@@ -16,6 +18,7 @@ print(json.dumps([compile_call(launch).ptx for launch in launches]))
 """
 
 
+@pytest.mark.slow
 def test_drivers_of_cuda_12_take_a_plugins_ptx_on_any_gpu_from_ampere_on():
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     done = subprocess.run([sys.executable, "-c", CODE], env=environment, capture_output=True, text=True)

@@ -10,9 +10,10 @@ from cstm.models.contract import MASK_LOGITS, chain_inputs, contract
 from cstm.models.seeded import seeded
 
 TINY = {"size": 64}
+NARROW = {"size": 64, "spatial_width": 0.25, "temporal_width": 0.25}  # as deep as they are
 CONFIGS = {
-    "paper": ("paper", {"size": 64}),
-    "released": ("released", {"size": 64}),
+    "paper": ("paper", NARROW),
+    "released": ("released", NARROW),
     "tiny": ("tiny", {}),
     "LGFS {}": ("tiny", TINY | {"lgfs_stages": ()}),
     "LGFS {5}": ("tiny", TINY | {"lgfs_stages": (5,)}),

@@ -21,6 +21,7 @@ def released_file(tmp_path_factory, shared):
     return path
 
 
+@pytest.mark.slow
 def test_six_maps_agree_with_the_authors(released_file, shared):
     rng = np.random.default_rng(0)
     video = rng.random((1, 3, 8, 64, 64), dtype=np.float32)
@@ -34,6 +35,7 @@ def test_six_maps_agree_with_the_authors(released_file, shared):
         np.testing.assert_allclose(response, expected[f"response_{response.shape[-1]}"], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_any_multiple_of_32_runs(released_file):
     with torch.inference_mode():
         maps = load_checkpoint(released_file).response_maps(torch.rand(1, 3, 8, 96, 96), torch.zeros(1, 20, 300))

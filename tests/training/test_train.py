@@ -163,6 +163,7 @@ def test_a_sentence_that_cannot_be_read_is_named_before_training(tmp_path, capsy
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_network(tmp_path):
     out = tmp_path / "run"
     command = [
@@ -176,6 +177,8 @@ def test_two_processes_train_one_network(tmp_path):
         "spatial",
         "--processes",
         "2",
+        "--precision",
+        "fp32",
     ]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     assert load_checkpoint(out / "checkpoint.safetensors").provenance["processes"] == 2
@@ -200,6 +203,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_gradients_and_losses_are_averaged_over_processes(tmp_path):
     (tmp_path / "mean.py").write_text(MEAN)
     ended = subprocess.run([sys.executable, str(tmp_path / "mean.py")], capture_output=True, text=True, timeout=300)
@@ -220,6 +224,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_is_ended_leaves_no_process_behind(tmp_path):
     (tmp_path / "sleep.py").write_text(SLEEP)
     run = subprocess.Popen([sys.executable, str(tmp_path / "sleep.py"), str(tmp_path)])

@@ -51,6 +51,7 @@ def make(batches, tmp_path):
     return trainer
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_bit_for_bit_where_an_unbroken_one_does(make, tmp_path):
     make("whole")()
     make("broken")(until=2)
@@ -122,6 +123,7 @@ def test_the_running_mean_by_hand():
     assert average.model.weight.item() == pytest.approx(0.1 * 2 + 0.9 * 5)
 
 
+@pytest.mark.slow
 def test_it_learns_a_few_clips_by_heart(make, tmp_path):
     make("run", steps=60, check=30, rate=3e-3, ema=0.9, warmup=10)()
     rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
