@@ -13,9 +13,8 @@ import numpy as np
 import onnx
 
 from cstm.calibration.samples import CalibrationOptions
-from cstm.data.index import cache_folder
 from cstm.errors import CalibrationError, CSTMError
-from cstm.files import sha256, write_json
+from cstm.files import cache_folder, sha256, write_json
 from cstm.fingerprint import code_fingerprint
 from cstm.graph.tensor_range import Range
 from cstm.models.config import CSTMConfig

@@ -31,6 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=ATTENTION[0],
         help="in engines, CMAM and LGFS as TensorRT's layers or as our kernels; auto: the faster, where a GPU is",
     )
+    parser.add_argument(
+        "--hardware-compatible",
+        action="store_true",
+        help="TensorRT engines for any GPU from Ampere on",
+    )
+    parser.add_argument(
+        "--version-compatible",
+        action="store_true",
+        help="TensorRT engines for later versions of its major one too; they carry code: trust who built them",
+    )
     parser.add_argument("--max-batch", type=int, default=4, metavar="N", help="most sentences in one inference")
     parser.add_argument("--glove", type=Path, help="GloVe's text file, for a checkpoint whose text encoder is the GRU")
     parser.add_argument("--tokenizer", type=Path, help="a tokenizer.json, for a checkpoint with a tokenizer of its own")
@@ -58,6 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
         backend=arguments.backend,
         attention=arguments.attention,
         max_batch=arguments.max_batch,
+        hardware_compatible=arguments.hardware_compatible,
+        version_compatible=arguments.version_compatible,
         force=arguments.force,
         calibration=calibration_options(arguments),
         plan=PrecisionPlan.read(arguments.plan) if arguments.plan else None,

@@ -108,6 +108,11 @@ def sha256(path: str | Path) -> str:
     return digest.hexdigest()
 
 
+def cache_folder() -> Path:
+    """Where this user's programs keep what they can make again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "cstm"
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +13,7 @@ from rich.progress import track
 
 from cstm.console import make_console
 from cstm.errors import CSTMError
-from cstm.files import write_json
+from cstm.files import cache_folder, write_json
 
 
 def read_all(name: str, files: list[Path], read: Callable[[Path], Any]) -> list:
@@ -34,11 +33,6 @@ def read_all(name: str, files: list[Path], read: Callable[[Path], Any]) -> list:
     with suppress(OSError, CSTMError):
         write_json(cache, {"key": key, "answers": answers})
     return answers
-
-
-def cache_folder() -> Path:
-    """Where this user's programs keep what they can make again."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "cstm"
 
 
 def _fingerprint(files: list[Path]) -> str:

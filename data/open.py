@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from cstm.data.a2d import ANNOTATIONS, A2DSentences
-from cstm.data.index import cache_folder
 from cstm.data.jhmdb import JHMDBSentences
 from cstm.data.sample import Dataset
 from cstm.errors import DatasetError, RequestError
+from cstm.files import cache_folder
 from cstm.models.config import CSTMConfig
 
 SPRITES = "sprites"

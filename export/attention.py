@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from cstm.export.choices import AUTO, NATIVE, PLUGIN
 from cstm.export.engines import BuildEngine, EngineOptions, built_with
 from cstm.kernels.functions import DOMAIN
 from cstm.models.contract import Component
-from cstm.runtime.backends.tensorrt import TensorRTSession
 from cstm.runtime.device_array import cuda_device
+from cstm.runtime.tensorrt_session import TensorRTSession
 from cstm.runtime.timing import session_medians
 from cstm.runtime.tolerance import Difference
 
@@ -28,20 +29,20 @@ APART = 0.03  # relative; INT8 rounds either way where FP16 differs in its last 
 class BuildAttention:
     """Configured here, built by calling: one component's engine.
 
-    backend, max_batch: as in `EngineOptions`. requested: of `choices.ATTENTION`; AUTO builds both where a GPU is and
-    keeps the faster, else it takes NATIVE. inputs: real ones of batch 1, asked for only to measure.
+    options: of the engine; whether it has plugins is decided here. requested: of `choices.ATTENTION`; AUTO builds both
+    where a GPU is and keeps the faster, else it takes NATIVE, as it does for engines that other GPUs or versions are to
+    run. inputs: real ones of batch 1, asked for only to measure.
     """
 
     def __init__(
         self,
         component: Component,
-        backend: str,
-        max_batch: int,
+        options: EngineOptions,
         requested: str,
         timing_cache: Path,
         inputs: Callable[[], dict[str, np.ndarray]],
     ):
-        self.component, self.backend, self.max_batch = component, backend, max_batch
+        self.component, self.options = component, options
         self.requested, self.timing_cache, self.inputs = requested, timing_cache, inputs
 
     def __call__(self, model: Path, target: Path) -> dict[str, Any]:
@@ -49,7 +50,7 @@ class BuildAttention:
         "attention_ms", the median by form, or "attention_note", why AUTO cannot take plugins. A component without these
         operators is NATIVE."""
         can = has_operators(model)
-        comparing = can and self.requested == AUTO and cuda_device() is not None
+        comparing = can and self.requested == AUTO and cuda_device() is not None and not is_compatible(self.options)
         if comparing and find_spec("triton"):
             return self._faster(model, target)
         form = PLUGIN if can and self.requested == PLUGIN else NATIVE
@@ -58,8 +59,7 @@ class BuildAttention:
         return {"attention": form} | ({"attention_note": note} if comparing else {})
 
     def _build(self, form: str, model: Path, target: Path) -> None:
-        options = EngineOptions(self.backend, self.max_batch, plugins=form == PLUGIN)
-        BuildEngine(model, self.component, options, self.timing_cache)(target)
+        BuildEngine(model, self.component, self._options(form), self.timing_cache)(target)
 
     def _faster(self, model: Path, target: Path) -> dict[str, Any]:
         files = {form: target.with_name(f"{target.name}.{form}") for form in (NATIVE, PLUGIN)}
@@ -96,17 +96,44 @@ class BuildAttention:
         return {form: 1e3 * value for form, value in zip(sessions, seconds, strict=True)}
 
     def _open(self, form: str, file: Path) -> TensorRTSession:
-        tied_to = built_with(self.backend, form)
-        return TensorRTSession(self.component, file, backend=self.backend, built_with=tied_to, max_batch=self.max_batch)
+        options = self._options(form)
+        return TensorRTSession(
+            self.component,
+            file,
+            backend=options.backend,
+            built_with=built_with(options),
+            max_batch=options.max_batch,
+        )
+
+    def _options(self, form: str) -> EngineOptions:
+        return replace(self.options, plugins=form == PLUGIN)
 
 
-def check_request(requested: str, backend: str | None) -> None:
-    """RequestError or MissingDependencyError where plugins are asked for and cannot be made. backend: None for no
+def is_compatible(options: EngineOptions) -> bool:
+    """Whether other GPUs, or other versions of TensorRT, are to run the engine."""
+    return options.hardware_compatible or options.version_compatible
+
+
+def check_request(requested: str, options: EngineOptions | None) -> None:
+    """RequestError or MissingDependencyError where something is asked for that cannot be made. options: None for no
     engines."""
-    if requested == PLUGIN and backend is None:
+    if requested == PLUGIN and options is None:
         raise RequestError("--attention plugin: plugins are part of engines, and none are built; see --backend")
+    if options is not None and is_compatible(options):
+        _check_compatible(requested, options)
     if requested == PLUGIN and find_spec("triton") is None:
         raise MissingDependencyError('triton is not installed, and plugins need it; pip install "cstm[kernels]"')
+
+
+def _check_compatible(requested: str, options: EngineOptions) -> None:
+    asked = "--hardware-compatible" if options.hardware_compatible else "--version-compatible"
+    if options.backend != "tensorrt":
+        raise RequestError(
+            f"{asked} is for engines of tensorrt; those of {options.backend} run on every GPU that it supports, and in "
+            "the version that built them alone"
+        )
+    if requested == PLUGIN:
+        raise RequestError(f"{asked}: plugins are compiled for the GPU at hand; build with --attention native")
 
 
 def has_operators(model: Path) -> bool:

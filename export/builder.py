@@ -17,7 +17,7 @@ from cstm.export.attention import check_request
 from cstm.export.build_display import BuildDisplay
 from cstm.export.checks import check_chain, check_masks
 from cstm.export.choices import AUTO
-from cstm.export.engines import engine_backend
+from cstm.export.engines import EngineOptions, engine_backend
 from cstm.export.link_frame import LinkFrame
 from cstm.export.made import Made, table
 from cstm.export.make_engines import MakeEngines
@@ -39,7 +39,7 @@ DECIDES = ("models", "kernels", "data", "runtime", "graph", "calibration", "expo
 @dataclass(frozen=True)
 class BuildOptions:
     """What to build. backend: "auto", "tensorrt", "tensorrt_rtx", or "none" for ONNX alone. attention: of
-    `choices.ATTENTION`, for engines.
+    `choices.ATTENTION`, for engines. hardware_compatible, version_compatible: as in `BuiltWith`.
 
     calibration: what INT8's ranges are measured on. plan: which blocks are INT8 (None: all that can be). max_drop: of
     mean IoU against FP32, above which the build fails (None: each precision's own, see `calibration.accuracy`).
@@ -51,6 +51,8 @@ class BuildOptions:
     backend: str = "auto"
     attention: str = AUTO
     max_batch: int = 4
+    hardware_compatible: bool = False
+    version_compatible: bool = False
     force: bool = False
     calibration: CalibrationOptions = field(default_factory=CalibrationOptions)
     plan: PrecisionPlan | None = None
@@ -65,14 +67,18 @@ class BuildBundle:
     """Configured here, built by calling. Work goes to a hidden folder beside the output, which makes it resumable;
     the output itself appears, or is replaced, only when every check has passed.
 
-    backend: whose engines are built, or None. steps: what was done in the hidden folder.
+    engines: what engines are built, or None. steps: what was done in the hidden folder.
     """
 
     def __init__(self, options: BuildOptions, console: Console | None = None):
         self.options = options
         self.console = console or make_console(stderr=True)
-        self.backend = None if options.backend == "none" else engine_backend(options.backend)
-        check_request(options.attention, self.backend)
+        backend = None if options.backend == "none" else engine_backend(options.backend)
+        self.engines = None
+        if backend:
+            compatible = (options.hardware_compatible, options.version_compatible)
+            self.engines = EngineOptions(backend, options.max_batch, False, *compatible)
+        check_request(options.attention, self.engines)
         publish.check_replaceable(options.output)
         work = options.output.parent / f".{options.output.name}.work"
         code = [code_fingerprint(*DECIDES), publish.tools()]
@@ -141,14 +147,14 @@ class BuildBundle:
         ), made
 
     def _make_engines(self, reference: Reference) -> list[tuple[Made, EngineRecord]]:
-        if not self.backend:
+        if not self.engines:
             return []
-        make = MakeEngines(self.steps, reference, self.backend, self.options.attention, self.options.max_batch)
+        make = MakeEngines(self.steps, reference, self.engines, self.options.attention)
         return [make(name, precision) for precision in self.options.precisions for name in parts(reference.config)]
 
     def _forms(self, precision: str) -> tuple[str, ...]:
         """In which the models of a precision are made: INT8 has two."""
-        return ("cpu", "tensorrt") if self.backend and precision == "int8" else ("cpu",)
+        return ("cpu", "tensorrt") if self.engines and precision == "int8" else ("cpu",)
 
     def _file(self, name: str) -> FileRecord:
         return FileRecord(self.steps.digest(name), (self.steps.folder / name).stat().st_size)
@@ -157,14 +163,14 @@ class BuildBundle:
         """How many steps are shown."""
         precisions = self.options.precisions
         stored = sum(len(self._forms(precision)) for precision in {"fp32", *precisions})
-        engines = (components + 1) * len(precisions) if self.backend else 0
+        engines = (components + 1) * len(precisions) if self.engines else 0
         return 4 + ("fp16" in precisions) + components * stored + stored + engines
 
     def _tell_of_engines(self, made: list[Made]) -> None:
         for row in made:
             if row.attention_note:
                 self.display.tell(row.attention_note)
-        if self.backend and self.options.attention == AUTO and cuda_device() is None:
+        if self.engines and self.options.attention == AUTO and cuda_device() is None:
             self.display.tell("no GPU here to measure plugins on: built with TensorRT's own layers, --attention native")
-        if not self.backend and self.options.backend == "auto":
+        if not self.engines and self.options.backend == "auto":
             self.display.tell('no TensorRT here, so no engines; pip install "cstm\\[rtx]" builds them without a GPU')

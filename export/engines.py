@@ -17,22 +17,25 @@ from pathlib import Path
 from typing import Any
 
 from cstm.errors import EngineError, MissingDependencyError
+from cstm.export.choices import NATIVE, PLUGIN
 from cstm.files import atomic_path
 from cstm.models.contract import Component
 from cstm.packages import EXTRAS
-from cstm.runtime.backends.tensorrt import MOST_LINES, PACKAGES, tensorrt_version, unsupported_gpu
 from cstm.runtime.device_array import cuda_device
 from cstm.runtime.manifest import BuiltWith
+from cstm.runtime.tensorrt_library import MOST_LINES, PACKAGES, tensorrt_version, unsupported_gpu
 
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """backend: "tensorrt" or "tensorrt_rtx". max_batch: largest batch; engines are tuned for 1. plugins: whether our
-    kernels take over CMAM and LGFS, which needs Triton."""
+    """backend: "tensorrt" or "tensorrt_rtx". max_batch: largest batch. plugins: whether our kernels take over CMAM and
+    LGFS, which needs Triton. hardware_compatible, version_compatible: as in `BuiltWith`, for "tensorrt" alone."""
 
     backend: str
     max_batch: int = 4
     plugins: bool = False
+    hardware_compatible: bool = False
+    version_compatible: bool = False
 
 
 class BuildEngine:
@@ -49,7 +52,7 @@ class BuildEngine:
                 "onnx": str(self.onnx_path.resolve()),
                 "engine": str(temporary.resolve()),
                 "timing_cache": str(self.timing_cache.resolve()),
-                "profile": profile_of(self.component, self.options.max_batch),
+                "profiles": profiles_of(self.component, self.options.max_batch),
             }
             done = run_apart("cstm.export.engines", self.options.backend, request)
             if done.returncode != 0 or not temporary.stat().st_size:
@@ -57,9 +60,11 @@ class BuildEngine:
                 raise EngineError(f"{self.component.name}: {self.options.backend} could not build the engine: {said}")
 
 
-def profile_of(component: Component, max_batch: int) -> dict[str, list[tuple[int, ...]]]:
-    """Each input's least, best and largest shape: engines are tuned for a batch of 1."""
-    return {spec.name: [spec.with_batch(batch) for batch in (1, 1, max_batch)] for spec in component.inputs}
+def profiles_of(component: Component, max_batch: int) -> list[dict[str, list[tuple[int, ...]]]]:
+    """Each profile's least, best and largest shape by input: one of fixed shapes, for a single sentence, and one for
+    all other batches."""
+    batches = [(1, 1, 1), (2, 2, max_batch)][: 1 if max_batch == 1 else 2]
+    return [{spec.name: [spec.with_batch(batch) for batch in three] for spec in component.inputs} for three in batches]
 
 
 def run_apart(module: str, backend: str, request: dict[str, Any]) -> subprocess.CompletedProcess[str]:
@@ -113,12 +118,14 @@ def engine_backend(requested: str = "auto") -> str | None:
     return requested
 
 
-def built_with(backend: str, attention: str = "native") -> BuiltWith:
+def built_with(options: EngineOptions) -> BuiltWith:
     """What an engine made here and now is tied to. MissingDependencyError where there is no such TensorRT."""
-    version = tensorrt_version(backend)
+    version = tensorrt_version(options.backend)
     if version is None:
-        raise MissingDependencyError(f"{backend}: {engine_problem(backend)}")
-    return BuiltWith(version, cuda_device() if backend == "tensorrt" else None, attention)
+        raise MissingDependencyError(f"{options.backend}: {engine_problem(options.backend)}")
+    gpu = cuda_device() if options.backend == "tensorrt" else None
+    attention = PLUGIN if options.plugins else NATIVE
+    return BuiltWith(version, gpu, attention, options.hardware_compatible, options.version_compatible)
 
 
 def engine_problem(backend: str) -> str | None:
@@ -136,6 +143,7 @@ def _build(request: dict[str, Any]) -> None:
         CreateConfig,
         EngineBytesFromNetwork,
         NetworkFromOnnxPath,
+        PostprocessConfig,
         Profile,
     )
 
@@ -143,14 +151,33 @@ def _build(request: dict[str, Any]) -> None:
     if request["plugins"]:
         register_our_plugins(request["backend"])
         source = with_plugins(source)
-    profile = Profile()
-    for name, shapes in request["profile"].items():
-        profile.add(name, *map(tuple, shapes))
+    profiles = []
+    for shapes in request["profiles"]:
+        profile = Profile()
+        for name, three in shapes.items():
+            profile.add(name, *map(tuple, three))
+        profiles.append(profile)
     cache = request["timing_cache"]
-    config = CreateConfig(profiles=[profile], load_timing_cache=cache if Path(cache).is_file() else None)
+    timing = {"load_timing_cache": cache} if Path(cache).is_file() else {}
+    config = PostprocessConfig(CreateConfig(profiles=profiles, **timing), lambda *made: _set_flags(request, made[-1]))
     network = NetworkFromOnnxPath(source, strongly_typed=True)
     engine = EngineBytesFromNetwork(network, config, save_timing_cache=cache)()
     Path(request["engine"]).write_bytes(bytes(engine))
+
+
+def _set_flags(request: dict[str, Any], config: Any) -> None:
+    """What Polygraphy has no words for in every TensorRT."""
+    if request["backend"] == "tensorrt_rtx":
+        import tensorrt_rtx as trt
+
+        config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)  # else its runs may not be recorded as CUDA graphs
+        return
+    import tensorrt as trt
+
+    if request["version_compatible"]:
+        config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+    if request["hardware_compatible"]:
+        config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
 
 
 def with_plugins(source: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
 
 from cstm.export.attention import BuildAttention
-from cstm.export.engines import built_with
+from cstm.export.engines import EngineOptions, built_with
 from cstm.export.made import Made
 from cstm.export.reference import Reference
 from cstm.export.steps import Steps
@@ -21,39 +22,37 @@ from cstm.runtime.manifest import EngineRecord
 class MakeEngines:
     """Configured here; each call is a step that makes one component's engine and gives its row and its record.
 
-    backend: "tensorrt" or "tensorrt_rtx". attention: of `choices.ATTENTION`. max_batch: the largest batch.
+    options: of all engines. attention: of `choices.ATTENTION`.
     """
 
-    def __init__(self, steps: Steps, reference: Reference, backend: str, attention: str, max_batch: int):
+    def __init__(self, steps: Steps, reference: Reference, options: EngineOptions, attention: str):
         self.steps, self.reference = steps, reference
-        self.backend, self.attention, self.max_batch = backend, attention, max_batch
+        self.options, self.attention = options, attention
 
     def __call__(self, name: str, precision: str) -> tuple[Made, EngineRecord]:
         """The engine of component `name`, from its model in `precision`."""
-        config, stored = self.reference.config, stored_as(precision, "tensorrt")
+        config, stored, backend = self.reference.config, stored_as(precision, "tensorrt"), self.options.backend
         source = onnx_file(name, stored)
         weights = frame_components(config) if name == FRAME_GRAPH else ()
-        file, tied_to = engine_file(name, precision, self.backend), built_with(self.backend)
+        file, tied_to = engine_file(name, precision, backend), built_with(self.options)
         build = BuildAttention(
             parts(config)[name],
-            self.backend,
-            self.max_batch,
+            self.options,
             self.attention,
-            self.steps.folder / f"timing_{self.backend}.cache",
+            self.steps.folder / f"timing_{backend}.cache",
             partial(self._one_sample, name),
         )
         inputs = {
             "onnx": [self.steps.digest(onnx_file(part, stored)) for part in (name, *weights)],
-            "max_batch": self.max_batch,
-            "tensorrt": tied_to.tensorrt,
-            "gpu": tied_to.gpu,
+            "max_batch": self.options.max_batch,
+            "tied to": asdict(tied_to),
             "attention": [self.attention, cuda_device()],
         }
         write = partial(build, self.steps.folder / source, self.steps.folder / file)
-        info = self.steps.run(file, inputs, [file], write, f"{name} {precision} {self.backend} engine")
-        made = Made(name, precision, self.backend, file, (self.steps.folder / file).stat().st_size, **info)
-        record = EngineRecord(name, self.backend, precision, file, built_with(self.backend, info["attention"]))
-        return made, record
+        info = self.steps.run(file, inputs, [file], write, f"{name} {precision} {backend} engine")
+        made = Made(name, precision, backend, file, (self.steps.folder / file).stat().st_size, **info)
+        tied_to = replace(tied_to, attention=info["attention"])
+        return made, EngineRecord(name, backend, precision, file, tied_to)
 
     def _one_sample(self, name: str) -> dict[str, np.ndarray]:
         return {key: array[:1] for key, array in self.reference.component_samples[name].items()}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from cstm.export.engines import BuildEngine, EngineOptions, built_with
 from cstm.models.contract import Component
-from cstm.runtime.backends.tensorrt import TensorRTSession
 from cstm.runtime.session import Session
+from cstm.runtime.tensorrt_session import TensorRTSession
 
 
 class OpenEngine:
@@ -23,5 +23,5 @@ class OpenEngine:
         if not engine.is_file():
             BuildEngine(path, component, self.options, path.with_name("timing.cache"))(engine)
         return TensorRTSession(
-            component, engine, backend=backend, built_with=built_with(backend), max_batch=self.options.max_batch
+            component, engine, backend=backend, built_with=built_with(self.options), max_batch=self.options.max_batch
         )

@@ -14,6 +14,7 @@ at the spatial encoder's last stage).
 
 from __future__ import annotations
 
+import re
 import struct
 import tempfile
 from collections.abc import Collection
@@ -132,7 +133,7 @@ def _place(
             calibration_cache_path=str(folder / "scales"),
             calibration_eps=["cpu"],
             op_types_to_exclude=sorted(others),
-            nodes_to_exclude=sorted(kept),
+            nodes_to_exclude=[rf"{re.escape(name)}$" for name in sorted(kept)],  # it matches beginnings
             op_types_to_exclude_fp16=[*KEPT_IN_FP32],
             high_precision_dtype=form.rest,
             enable_gemv_detection_for_trt=False,

@@ -5,6 +5,7 @@ Importing this module needs neither cuda-core nor a GPU; using it does. `cuda_co
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import math
 from collections.abc import Iterator, Sequence
@@ -213,6 +214,15 @@ class DeviceArray:
         core = cuda_core()
         buffer = core.Buffer.from_handle(self.ptr, self.nbytes, owner=self)
         return core.utils.StridedMemoryView.from_buffer(buffer, self.shape, dtype=self.dtype)
+
+
+def pinned(shape: tuple[int, ...], dtype: np.dtype) -> tuple[np.ndarray, object]:
+    """An array in page-locked host memory, which the GPU copies without the processor, and what keeps it alive."""
+    nbytes = math.prod(shape) * dtype.itemsize
+    with cuda_errors("taking pinned memory"):
+        buffer = cuda_core().LegacyPinnedMemoryResource().allocate(nbytes)
+    memory = (ctypes.c_uint8 * nbytes).from_address(int(buffer.handle))
+    return np.ctypeslib.as_array(memory).view(dtype).reshape(shape), buffer
 
 
 def view(array: object, stream: Stream, name: str = "the array") -> DeviceArray:

@@ -22,11 +22,14 @@ REBUILD = "rebuild with cstm build"
 class BuiltWith:
     """What an engine is tied to. tensorrt: the version of its backend's module. gpu: the GPU's name, where engines run
     on that model alone, else None. attention: whether CMAM and LGFS are TensorRT's layers, "native", or our kernels,
-    "plugin"."""
+    "plugin". hardware_compatible: for any GPU from Ampere on. version_compatible: for later versions of the same major
+    one as well."""
 
     tensorrt: str
     gpu: str | None
     attention: str = "native"
+    hardware_compatible: bool = False
+    version_compatible: bool = False
 
 
 @dataclass(frozen=True)

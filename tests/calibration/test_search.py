@@ -15,7 +15,7 @@ from cstm.models.config import CSTMConfig
 from cstm.models.contract import TEXT_ENCODER, contract
 from cstm.runtime import timing
 from cstm.runtime.backends.open_model import OPEN_MODEL
-from cstm.runtime.backends.tensorrt import PACKAGES
+from cstm.runtime.tensorrt_library import PACKAGES
 from cstm.runtime.timing import session_medians
 
 CONFIG = CSTMConfig.from_preset("tiny", size=64)

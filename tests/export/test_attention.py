@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 
 from cstm.commands.main import main
-from cstm.errors import EngineError, MissingDependencyError
+from cstm.errors import EngineError, MissingDependencyError, RequestError
 from cstm.export import attention
 from cstm.export.attention import BuildAttention
 from cstm.export.choices import AUTO, NATIVE, PLUGIN
+from cstm.export.engines import EngineOptions
 from cstm.models.contract import contract
 from cstm.runtime.bundle import Bundle, onnx_file
 from cstm.runtime.manifest import BuiltWith
+
+RTX = EngineOptions("tensorrt_rtx", 2)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +30,7 @@ def test_engines_with_plugins_are_built_without_a_gpu(bundle, name, precision, t
     pytest.importorskip("tensorrt_rtx")
     pytest.importorskip("triton")
     component, model = contract(bundle.config)[name], bundle.file(onnx_file(name, precision))
-    build = BuildAttention(component, "tensorrt_rtx", 2, PLUGIN, tmp_path / "cache", lambda: {})
+    build = BuildAttention(component, RTX, PLUGIN, tmp_path / "cache", lambda: {})
     told = build(model, tmp_path / "engine")
     engine = (tmp_path / "engine").read_bytes()
     kernels = {"temporal_encoder": (b"score_words", b"raise_channels"), "fusion": (b"blend_streams",), "decoder": ()}
@@ -39,7 +42,7 @@ def test_engines_with_plugins_are_built_without_a_gpu(bundle, name, precision, t
 def test_auto_takes_native_where_no_gpu_is(bundle, tmp_path, monkeypatch):
     monkeypatch.setattr(attention, "cuda_device", lambda: None)
     built = fake_builds(monkeypatch)
-    build = BuildAttention(contract(bundle.config)["fusion"], "tensorrt_rtx", 2, AUTO, tmp_path, lambda: {})
+    build = BuildAttention(contract(bundle.config)["fusion"], RTX, AUTO, tmp_path, lambda: {})
     assert build(bundle.file(onnx_file("fusion", "fp32")), tmp_path / "engine") == {"attention": NATIVE}
     assert built == [False]
 
@@ -74,7 +77,7 @@ def on_a_gpu(bundle, tmp_path, monkeypatch):
         answers = {NATIVE: np.array([1.0, 2.0]), PLUGIN: np.array([plugin, 2.0])}
         monkeypatch.setattr(FakeSession, "answers", answers)
         monkeypatch.setattr(attention, "session_medians", lambda sessions, inputs, repeats: [*seconds.values()])
-        build = BuildAttention(contract(bundle.config)["fusion"], "tensorrt_rtx", 2, AUTO, tmp_path / "c", dict)
+        build = BuildAttention(contract(bundle.config)["fusion"], RTX, AUTO, tmp_path / "c", dict)
         told = build(bundle.file(onnx_file("fusion", "fp32")), tmp_path / "engine")
         assert [p.name for p in tmp_path.iterdir()] == ["engine"] and built == [False, True]
         assert (tmp_path / "engine").read_text() == f"plugins {told['attention'] == PLUGIN}"
@@ -126,7 +129,7 @@ def fake_builds(monkeypatch) -> list[bool]:
         return write
 
     monkeypatch.setattr(attention, "BuildEngine", build)
-    monkeypatch.setattr(attention, "built_with", lambda backend, form: BuiltWith("1", None, form))
+    monkeypatch.setattr(attention, "built_with", lambda of: BuiltWith("1", None, PLUGIN if of.plugins else NATIVE))
     return built
 
 
@@ -134,7 +137,7 @@ def test_auto_says_what_it_lacks_to_compare(bundle, tmp_path, monkeypatch):
     monkeypatch.setattr(attention, "cuda_device", lambda: "a GPU")
     monkeypatch.setattr(attention, "find_spec", lambda name: None)
     fake_builds(monkeypatch)
-    build = BuildAttention(contract(bundle.config)["fusion"], "tensorrt_rtx", 2, AUTO, tmp_path, dict)
+    build = BuildAttention(contract(bundle.config)["fusion"], RTX, AUTO, tmp_path, dict)
     told = build(bundle.file(onnx_file("fusion", "fp32")), tmp_path / "engine")
     assert told["attention"] == NATIVE and "triton is not installed" in told["attention_note"]
 
@@ -145,6 +148,22 @@ def test_plugins_that_cannot_be_made_are_refused_at_once(tmp_path, monkeypatch, 
     assert "plugins are part of engines" in capsys.readouterr().err
     monkeypatch.setattr(attention, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match=r"cstm\[kernels\]"):
-        attention.check_request(PLUGIN, "tensorrt_rtx")
+        attention.check_request(PLUGIN, EngineOptions("tensorrt_rtx"))
     attention.check_request(AUTO, None)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("asked", ["hardware_compatible", "version_compatible"])
+def test_engines_for_others_are_tensorrts_and_native(bundle, tmp_path, monkeypatch, asked):
+    option = f"--{asked.replace('_', '-')}"
+    attention.check_request(AUTO, EngineOptions("tensorrt", **{asked: True}))
+    with pytest.raises(RequestError, match=f"{option} is for engines of tensorrt; those of tensorrt_rtx run on every"):
+        attention.check_request(AUTO, EngineOptions("tensorrt_rtx", **{asked: True}))
+    with pytest.raises(RequestError, match=f"{option}: plugins are compiled for the GPU at hand"):
+        attention.check_request(PLUGIN, EngineOptions("tensorrt", **{asked: True}))
+    monkeypatch.setattr(attention, "cuda_device", lambda: "a GPU")
+    built = fake_builds(monkeypatch)
+    options = EngineOptions("tensorrt", 2, **{asked: True})
+    build = BuildAttention(contract(bundle.config)["fusion"], options, AUTO, tmp_path, dict)
+    assert build(bundle.file(onnx_file("fusion", "fp32")), tmp_path / "engine") == {"attention": NATIVE}
+    assert built == [False]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cstm.export import engines, make_engines
+from cstm.export.engines import EngineOptions
 from cstm.export.make_engines import MakeEngines
 from cstm.models.config import CSTMConfig
 from cstm.models.contract import contract
@@ -19,12 +20,12 @@ CONFIG = CSTMConfig.from_preset("tiny", size=32)
 def make(listening_steps, monkeypatch):
     """(made, record, inputs, what was asked of BuildAttention) of the decoder's engine, on a fake GPU."""
 
-    def make(precision="fp16", attention="native", max_batch=4, gpu="GPU", version="1"):
+    def make(precision="fp16", attention="native", gpu="GPU", version="1", **options):
         asked = {}
 
         class Build:
-            def __init__(self, component, backend, max_batch, requested, cache, inputs):
-                asked.update(batch=max_batch, requested=requested, inputs=inputs())
+            def __init__(self, component, options, requested, cache, inputs):
+                asked.update(options=options, requested=requested, inputs=inputs())
 
             def __call__(self, model, target):
                 asked["model"] = model
@@ -39,7 +40,9 @@ def make(listening_steps, monkeypatch):
         samples = {"decoder": {"fused_1": np.arange(6).reshape(3, 2)}}
         reference = SimpleNamespace(config=CONFIG, components=contract(CONFIG), component_samples=samples)
         steps = listening_steps()
-        made, record = MakeEngines(steps, reference, "tensorrt", attention, max_batch)("decoder", precision)
+        made, record = MakeEngines(steps, reference, EngineOptions("tensorrt", **options), attention)(
+            "decoder", precision
+        )
         return made, record, steps.inputs[record.file], asked
 
     return make
@@ -56,6 +59,8 @@ def test_an_engine_is_made_anew_where_anything_it_depends_on_is_another(make):
     first = make()[2]
     changes = (
         {"max_batch": 8},
+        {"hardware_compatible": True},
+        {"version_compatible": True},
         {"attention": "plugin"},
         {"gpu": "another GPU"},
         {"version": "2"},
@@ -72,5 +77,7 @@ def test_int8_engines_are_made_of_tensorrts_form(make, tmp_path, precision, sour
 def test_engines_of_rtx_are_tied_to_no_gpu(monkeypatch):
     monkeypatch.setattr(engines, "cuda_device", lambda: "GPU")
     monkeypatch.setattr(engines, "tensorrt_version", lambda backend: "1")
-    assert engines.built_with("tensorrt") == BuiltWith("1", "GPU")
-    assert engines.built_with("tensorrt_rtx") == BuiltWith("1", None)
+    assert engines.built_with(EngineOptions("tensorrt", plugins=True)) == BuiltWith("1", "GPU", "plugin")
+    assert engines.built_with(EngineOptions("tensorrt_rtx")) == BuiltWith("1", None)
+    both = EngineOptions("tensorrt", hardware_compatible=True, version_compatible=True)
+    assert engines.built_with(both) == BuiltWith("1", "GPU", "native", True, True)

@@ -16,7 +16,7 @@ def test_the_engine_is_built_beside_the_file_and_taken_again(tmp_path, monkeypat
 
     monkeypatch.setattr(open_engine, "BuildEngine", build)
     monkeypatch.setattr(open_engine, "TensorRTSession", lambda *given, **named: opened.append((given, named)))
-    monkeypatch.setattr(open_engine, "built_with", lambda backend: BuiltWith(backend, None))
+    monkeypatch.setattr(open_engine, "built_with", lambda options: BuiltWith(options.backend, None))
     component = contract(CSTMConfig.from_preset("tiny"))["decoder"]
     open_model = OpenEngine("tensorrt_rtx")
     for _ in range(2):

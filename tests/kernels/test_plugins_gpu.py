@@ -14,10 +14,10 @@ from cstm.export.engines import built_with, engine_backend
 from cstm.kernels import plain
 from cstm.models.components import component_modules
 from cstm.models.contract import contract
-from cstm.runtime.backends.tensorrt import TensorRTSession
 from cstm.runtime.backends.torch import TorchSession
 from cstm.runtime.bundle import CHECKPOINT, Bundle, onnx_file
 from cstm.runtime.device_array import open_device
+from cstm.runtime.tensorrt_session import TensorRTSession
 from cstm.runtime.tolerance import Difference
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")]

@@ -42,13 +42,17 @@ def toy_output(inputs: dict) -> np.ndarray:
 
 
 class Queue:
-    """Work in order: put on now, run when it is waited for."""
+    """Work in order: put on now, run when it is waited for. recording: what is put on goes into a graph instead."""
 
     def __init__(self):
         self.waiting: deque[Callable[[], object]] = deque()
         self.put, self.done = 0, 0
+        self.recording: list[Callable[[], object]] | None = None
 
     def add(self, step: Callable[[], object]) -> None:
+        if self.recording is not None:
+            self.recording.append(step)
+            return
         self.waiting.append(step)
         self.put += 1
 
@@ -87,7 +91,34 @@ class FakeStream:
         self.queue.add(event.sync)
 
     def sync(self) -> None:
+        assert self.queue.recording is None, "CUDA refuses to wait for a stream that is recorded"
         self.queue.run(self.queue.put)
+
+    def create_graph_builder(self) -> FakeGraphBuilder:
+        return FakeGraphBuilder(self)
+
+
+class FakeGraphBuilder:
+    """launched: how often any graph was."""
+
+    launched = 0
+
+    def __init__(self, stream: FakeStream):
+        self.queue = stream.queue
+
+    def begin_building(self, mode: str) -> None:
+        self.queue.recording = []
+
+    def end_building(self) -> None:
+        self.steps, self.queue.recording = self.queue.recording, None
+
+    def complete(self) -> SimpleNamespace:
+        return SimpleNamespace(launch=self.launch)
+
+    def launch(self, stream: FakeStream) -> None:
+        FakeGraphBuilder.launched += 1
+        for step in self.steps:
+            stream.queue.add(step)
 
 
 class FakeEvent:
@@ -160,7 +191,7 @@ class FakeBuffer:
 
 
 class FakeDevice:
-    device_id, name, allocated = 0, "Fake GPU", 0
+    device_id, name, arch, allocated = 0, "Fake GPU", "89", 0
 
     def __init__(self, index=None):
         pass
@@ -231,8 +262,20 @@ class FakeView:
         return self
 
 
+class FakePinned:
+    """Pinned memory: that of the host."""
+
+    def allocate(self, size: int) -> FakeBuffer:
+        memory = Memory(size)
+        return FakeBuffer(memory.address, size, memory)
+
+
 FAKE_CUDA = SimpleNamespace(
-    Device=FakeDevice, Stream=FakeStream, Buffer=FakeBuffer, utils=SimpleNamespace(StridedMemoryView=FakeView)
+    Device=FakeDevice,
+    Stream=FakeStream,
+    Buffer=FakeBuffer,
+    LegacyPinnedMemoryResource=FakePinned,
+    utils=SimpleNamespace(StridedMemoryView=FakeView),
 )
 
 
@@ -250,6 +293,18 @@ class FakeContext:
 
     shapes: list = field(default_factory=list)
     addresses: dict = field(default_factory=dict)
+    profile: int | None = None
+    scratch: tuple | None = None
+
+    def set_optimization_profile_async(self, profile, stream_handle):
+        self.profile = profile
+        return True
+
+    def set_device_memory(self, address, size):
+        self.scratch = address, size
+
+    def is_stream_capturable(self, stream_handle):
+        return True
 
     def set_input_shape(self, name, shape):
         self.shapes.append((name, shape))
@@ -263,20 +318,51 @@ class FakeContext:
         assert isinstance(stream_handle, int)
         shape = self.shapes[-1][1]
         x, frame, y = (array_at(self.addresses[spec.name], spec, shape) for spec in (X, FRAME, Y))
-        FakeStream.from_handle(stream_handle).queue.add(lambda: np.add(x, frame, out=y))
+        scratch = array_at(self.scratch[0], X, shape)  # as engines do, it keeps what it has half done there
+        queue = FakeStream.from_handle(stream_handle).queue
+        queue.add(lambda: np.copyto(scratch, x))
+        queue.add(lambda: np.add(scratch, frame, out=y))
         return True
+
+
+SCRATCH = 3 * 4 * 4  # bytes for each of a batch
+
+
+class FakeSettings:
+    """TensorRT-RTX's IRuntimeConfig. compiled: what its cache holds after a run. taken: what it was given."""
+
+    compiled: ClassVar[bytes] = b"kernels"
+    taken: ClassVar[list[bytes]] = []
+
+    def set_execution_context_allocation_strategy(self, strategy):
+        self.strategy = strategy
+
+    def create_runtime_cache(self):
+        return SimpleNamespace(serialize=lambda: self.compiled, deserialize=lambda blob: not self.taken.append(blob))
+
+    def set_runtime_cache(self, cache):
+        self.cache = cache
 
 
 @dataclass
 class FakeEngine:
-    """Its first context is `context`; each further one is new."""
+    """Its contexts are those of `contexts`, in turn: for a batch of one, and for more; further ones are new."""
 
     tensors: dict
     profile: int = MAX_BATCH
-    context: FakeContext = field(default_factory=FakeContext)
-    given: bool = False
+    contexts: list = field(default_factory=lambda: [FakeContext(), FakeContext()])
+    given: int = 0
+    settings: list = field(default_factory=list)
+    num_optimization_profiles = 2
 
     num_io_tensors = property(lambda self: len(self.tensors))
+    one, context = property(lambda self: self.contexts[0]), property(lambda self: self.contexts[1])
+
+    def create_runtime_config(self):
+        return FakeSettings()
+
+    def get_device_memory_size_for_profile_v2(self, profile):
+        return SCRATCH * (1, self.profile)[profile]
 
     def get_tensor_name(self, index):
         return list(self.tensors)[index]
@@ -291,8 +377,9 @@ class FakeEngine:
         return SimpleNamespace(name=self.tensors[name][1])
 
     def get_tensor_profile_shape(self, name, profile):
-        return [(batch, 3, 4) for batch in (1, 1, self.profile)]
+        return [(batch, 3, 4) for batch in ((1, 1, 1), (2, 2, self.profile))[profile]]
 
-    def create_execution_context(self):
-        first, self.given = not self.given, True
-        return self.context if first or self.context is None else FakeContext()
+    def create_execution_context(self, settings):
+        self.settings.append(settings)
+        self.given += 1
+        return self.contexts[self.given - 1] if self.given <= len(self.contexts) else FakeContext()

@@ -11,10 +11,10 @@ import pytest
 
 from cstm.errors import ContractError, EngineError, MissingDependencyError
 from cstm.export import engines
-from cstm.runtime import device_array
+from cstm.runtime import device_array, tensorrt_library
 from cstm.runtime.backends import tensorrt
-from cstm.runtime.backends.tensorrt import TensorRTSession
 from cstm.runtime.device_array import DeviceArray, cuda_device
+from cstm.runtime.tensorrt_session import TensorRTSession
 
 from .fake_gpu import (
     BUILT_WITH,
@@ -24,8 +24,11 @@ from .fake_gpu import (
     FakeContext,
     FakeDevice,
     FakeEngine,
+    FakeSettings,
     FakeStream,
     OnGPU,
+    Y,
+    array_at,
     toy_inputs,
     toy_output,
 )
@@ -42,11 +45,13 @@ def open_session(request, monkeypatch, engine):
     trt.__version__ = "11.4.0"
     trt.ILogger = type("ILogger", (), {"INTERNAL_ERROR": 0, "ERROR": 1, "WARNING": 2})
     trt.TensorIOMode = SimpleNamespace(INPUT="in", OUTPUT="out")
+    trt.ExecutionContextAllocationStrategy = SimpleNamespace(USER_MANAGED="ours")
+    trt.DynamicShapesKernelSpecializationStrategy = SimpleNamespace(EAGER="eager")
 
     def deserialise(data):
         if data == b"broken":
-            tensorrt.logger(trt).log(2, "a warning that nobody asked for")
-            tensorrt.logger(trt).log(1, "IRuntime::deserializeCudaEngine:\n magic tag does not match")
+            tensorrt_library.logger(trt).log(2, "a warning that nobody asked for")
+            tensorrt_library.logger(trt).log(1, "IRuntime::deserializeCudaEngine:\n magic tag does not match")
         return {b"toy": engine}.get(data)
 
     trt.Runtime = lambda logger: SimpleNamespace(deserialize_cuda_engine=deserialise)
@@ -61,6 +66,11 @@ def open_session(request, monkeypatch, engine):
     return open_session
 
 
+def array_of(context) -> np.ndarray:
+    """What a context's output holds."""
+    return array_at(context.addresses["y"], Y, context.shapes[-1][1])
+
+
 def test_numpy_in_numpy_out_with_buffers_allocated_once(open_session, engine):
     with open_session() as session:
         for batch in (2, 2, 3, 1):
@@ -68,8 +78,10 @@ def test_numpy_in_numpy_out_with_buffers_allocated_once(open_session, engine):
             y = session.run(inputs)["y"]
             assert isinstance(y, np.ndarray) and y.dtype == np.float32
             np.testing.assert_array_equal(y, toy_output(inputs))
-    assert FakeDevice.allocated == 3
-    assert [shape[0] for name, shape in engine.context.shapes if name == "x"] == [2, 3, 1]
+    assert FakeDevice.allocated == 4  # two inputs, the output, scratch memory
+    assert [shape[0] for name, shape in engine.context.shapes if name == "x"] == [2, 3]
+    assert [shape[0] for name, shape in engine.one.shapes if name == "x"] == [1]
+    assert [context.profile for context in engine.contexts] == [0, 1]
 
 
 def test_engine_may_be_a_file_and_numpy_may_be_strided(open_session, tmp_path):
@@ -84,6 +96,7 @@ def test_engine_may_be_a_file_and_numpy_may_be_strided(open_session, tmp_path):
 @pytest.mark.parametrize("protocol", ["dlpack", "cai"])
 def test_inputs_on_the_gpu_are_bound_where_they_lie(open_session, engine, protocol):
     session, inputs = open_session(), toy_inputs(2)
+    session.run(inputs)
     own = dict(engine.context.addresses)
     on_gpu = OnGPU(inputs["x"], protocol)
     outputs = session.run({"x": on_gpu, "frame": inputs["frame"]})
@@ -96,6 +109,7 @@ def test_inputs_on_the_gpu_are_bound_where_they_lie(open_session, engine, protoc
 
 def test_misaligned_input_is_copied_on_the_gpu(open_session, engine):
     session, inputs = open_session(), toy_inputs(2)
+    session.run(inputs)
     own = dict(engine.context.addresses)
     outputs = session.enqueue({"x": OnGPU(inputs["x"], "cai", offset=16), "frame": inputs["frame"]})
     assert engine.context.addresses == own
@@ -192,7 +206,7 @@ def test_engines_that_do_not_load_are_refused(open_session, engine):
     engine.profile = 2
     with pytest.raises(EngineError, match="up to 2, not 4"):
         open_session()
-    engine.profile, engine.context = MAX_BATCH, None
+    engine.profile, engine.given, engine.contexts[1] = MAX_BATCH, 0, None
     with pytest.raises(EngineError, match="cannot prepare"):
         open_session()
 
@@ -217,8 +231,8 @@ def test_every_refusal_by_tensorrt_is_an_error(open_session, engine):
     with pytest.raises(EngineError, match="did not run"):
         session.run(inputs)
     context.set_input_shape = lambda *_: False
-    with pytest.raises(EngineError, match=r"refuses \(1, 3, 4\) for x"):
-        session.run(toy_inputs(1))
+    with pytest.raises(EngineError, match=r"refuses \(3, 3, 4\) for x"):
+        session.run(toy_inputs(3))
     context.set_tensor_address = lambda *_: False
     with pytest.raises(EngineError, match="refuses the address of x"):
         session.run(inputs | {"x": OnGPU(inputs["x"], "cai")})
@@ -232,7 +246,7 @@ def test_after_a_refused_shape_all_shapes_are_set_again(open_session, engine):
         session.run(toy_inputs(3))
     del engine.context.set_input_shape
     np.testing.assert_array_equal(session.run(inputs)["y"], toy_output(inputs))
-    assert [shape[0] for _, shape in engine.context.shapes] == [2, 2, 2, 2]
+    assert [shape[0] for _, shape in engine.context.shapes] == [2, 2, 2]  # of x, which was refused, alone
 
 
 def test_close_may_be_called_twice_and_ends_the_session(open_session):
@@ -266,7 +280,7 @@ def test_rtx_is_refused_on_gpus_that_it_does_not_run_on(monkeypatch, architectur
     monkeypatch.setattr(device_array, "cuda_core", lambda: SimpleNamespace(Device=lambda: gpu))
     gpu = SimpleNamespace(name="A GPU", arch=architecture)
     found, capability = tensorrt.make("tensorrt_rtx"), f"{architecture[:-1]}.{architecture[-1]}"
-    assert tensorrt.unsupported_gpu("tensorrt") is None
+    assert tensorrt_library.unsupported_gpu("tensorrt") is None
     if runs:
         found.require()
         assert engines.engine_backend("tensorrt_rtx") == "tensorrt_rtx"
@@ -288,9 +302,13 @@ def test_real_tensorrt_has_the_names_used():
     trt = pytest.importorskip("tensorrt_rtx")
     assert {"INPUT", "OUTPUT"} <= set(trt.TensorIOMode.__members__)
     assert {trt.DataType.FLOAT.name, trt.DataType.UINT8.name, trt.DataType.INT64.name} == {"FLOAT", "UINT8", "INT64"}
-    for fake, real in ((FakeEngine, trt.ICudaEngine), (FakeContext, trt.IExecutionContext)):
+    for fake, real in (
+        (FakeEngine, trt.ICudaEngine),
+        (FakeContext, trt.IExecutionContext),
+        (FakeSettings, trt.IRuntimeConfig),
+    ):
         methods = [name for name, value in vars(fake).items() if callable(value) and not name.startswith("_")]
         assert methods and all(hasattr(real, name) for name in methods), (real, methods)
-    assert trt.Runtime(tensorrt.logger(trt)).deserialize_cuda_engine(b"no engine") is None
-    assert tensorrt.said(trt) != "it gave no reason"
-    assert tensorrt.said(trt) == "it gave no reason", "what was said is said once"
+    assert trt.Runtime(tensorrt_library.logger(trt)).deserialize_cuda_engine(b"no engine") is None
+    assert tensorrt_library.said(trt) != "it gave no reason"
+    assert tensorrt_library.said(trt) == "it gave no reason", "what was said is said once"

@@ -9,9 +9,9 @@ import pytest
 
 from cstm.errors import ContractError
 from cstm.models.contract import Component, TensorSpec
-from cstm.runtime.backends.tensorrt import TensorRTSession
 from cstm.runtime.device_array import DeviceArray, cuda_device, open_device
 from cstm.runtime.manifest import BuiltWith
+from cstm.runtime.tensorrt_session import TensorRTSession
 
 pytestmark = pytest.mark.gpu
 

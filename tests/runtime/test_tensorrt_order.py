@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import weakref
 
 import numpy as np
@@ -19,13 +20,25 @@ def held_by_nobody(inputs: dict) -> dict:
 
 
 def test_the_run_is_not_over_when_it_is_queued(open_session):
-    """So the tests below can fail: the output is not there yet, and the inputs are still to be read."""
+    """So the tests below can fail: the output is not there yet, and inputs on the GPU are still to be read."""
     session, inputs = open_session(), toy_inputs(2)
-    y = session.enqueue(inputs)["y"]
+    x = OnGPU(inputs["x"], "cai")
+    y = session.enqueue({"x": x, "frame": inputs["frame"]})["y"]
     assert not y.ready.is_done
-    inputs["x"][:] = 7
-    np.testing.assert_array_equal(y.to_numpy(), toy_output(inputs))
+    seven = np.full_like(inputs["x"], 7)
+    ctypes.memmove(x.ptr, seven.ctypes.data, seven.nbytes)
+    np.testing.assert_array_equal(y.to_numpy(), toy_output({"x": seven, "frame": inputs["frame"]}))
     assert y.ready.is_done
+
+
+def test_arrays_of_the_host_may_be_changed_at_once(open_session):
+    session, inputs, later = open_session(), toy_inputs(2), toy_inputs(3, seed=1)
+    y = session.enqueue(inputs)["y"].copy()
+    expected = toy_output(inputs)
+    inputs["x"][:] = 7
+    z = session.enqueue(later)["y"]
+    np.testing.assert_array_equal(z.to_numpy(), toy_output(later))
+    np.testing.assert_array_equal(y.to_numpy(), expected)
 
 
 def test_numpy_outputs_are_finished_and_inputs_free(open_session):
@@ -63,7 +76,7 @@ def test_all_inputs_in_flight_are_held_when_runs_follow_each_other(open_session)
 
 def test_inputs_are_let_go_once_they_are_read(open_session):
     session, inputs = open_session(), toy_inputs(2)
-    given = on_host(inputs["x"])
+    given = OnGPU(inputs["x"], "cai")
     alive = weakref.ref(given)
     y = session.enqueue({"x": given, "frame": inputs["frame"]})["y"]
     del given
