@@ -140,6 +140,15 @@ class DeviceArray:
         ready = self.ready if ready is None else ready
         return DeviceArray(self.owner, self.ptr, shape, self.dtype, self.stream, ready)
 
+    def __getitem__(self, rows: slice) -> DeviceArray:
+        """Neighbouring entries along the first axis, in the same memory. ContractError for any other part."""
+        if not isinstance(rows, slice) or rows.step not in (None, 1):
+            raise ContractError(f"a part of an array on the GPU is a range of its first axis, not {rows!r}")
+        start, stop, _ = rows.indices(self.shape[0])
+        shape = (max(stop - start, 0), *self.shape[1:])
+        ptr = self.ptr + start * math.prod(self.shape[1:]) * self.dtype.itemsize
+        return DeviceArray(self.owner, ptr, shape, self.dtype, self.stream, self.ready)
+
     def order(self, stream: Stream) -> None:
         """Let what is put on `stream` from now on run after this array is filled."""
         if stream != self.stream:

@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -46,6 +47,20 @@ def test_a_bundle_that_does_not_give_its_recorded_masks_is_not_published(bundle_
     with pytest.raises(ParityError, match="onnxruntime in fp32 does not give the recorded masks"):
         publish.publish(work, replace(manifest, files={**manifest.files, GOLDEN: record}), tmp_path / "new")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bundle", "work"]
+
+
+def test_engines_are_proved_linked_and_one_by_one(bundle_path, monkeypatch):
+    proved = []
+
+    def open_chain(bundle, *asked):
+        proved.append(asked)
+        return SimpleNamespace(chain=SimpleNamespace(close=lambda: None))
+
+    pairs = [(SimpleNamespace(name=name), "fp16") for name in ("openvino", "onnxruntime", "tensorrt")]
+    monkeypatch.setattr(publish, "open_chain", open_chain)
+    monkeypatch.setattr(publish, "runnable", lambda bundle: (pairs, {}))
+    publish.prove(bundle_path)
+    assert proved == [("onnxruntime", "fp16", None), ("tensorrt", "fp16", True), ("tensorrt", "fp16", False)]
 
 
 def test_a_file_that_changed_after_its_step_is_not_published(bundle_copy, tmp_path):

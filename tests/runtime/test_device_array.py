@@ -54,6 +54,17 @@ def test_reading_waits_for_the_copy(streams):
     np.testing.assert_array_equal(on_gpu(streams[0]).to_numpy(), VALUES)
 
 
+def test_rows_lie_where_they_lay_and_are_read_when_they_are_filled(streams):
+    """As a chain takes one sentence's language plan after the other."""
+    array = on_gpu(streams[0])
+    for rows in (slice(1, 2), slice(0, 1), slice(None), slice(2, 1)):
+        np.testing.assert_array_equal(array[rows].to_numpy(streams[1]), VALUES[rows])
+    assert array[1:].ptr == array.ptr + VALUES[0].nbytes
+    for wrong in (0, slice(None, None, 2), (slice(1), 0)):
+        with pytest.raises(ContractError, match="a range of its first axis"):
+            array[wrong]
+
+
 def test_reading_on_another_stream_waits_for_what_fills_the_array(streams):
     np.testing.assert_array_equal(on_gpu(streams[0]).to_numpy(streams[1]), VALUES)
 
