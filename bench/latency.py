@@ -22,6 +22,7 @@ from cstm.progress import progress
 from cstm.runtime.backends import Backend, backend, runnable
 from cstm.runtime.bundle import Bundle
 from cstm.runtime.chain import Chain
+from cstm.runtime.device_array import DeviceArray
 from cstm.runtime.postprocess import masks, probabilities
 from cstm.runtime.preprocess import clip_windows
 from cstm.runtime.timing import interleaved
@@ -187,9 +188,9 @@ class _Turn:
 
 
 def _finish(outputs: dict) -> None:
-    """Wait for outputs on a device; arrays on the host are there already."""
+    """Wait for outputs that are still being made; all others, ONNX Runtime's on a GPU too, are there already."""
     for array in outputs.values():
-        if not isinstance(array, np.ndarray):
+        if isinstance(array, DeviceArray):
             array.stream.sync()
 
 

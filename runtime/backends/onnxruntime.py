@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from cstm.errors import EngineError, MissingDependencyError, first_line
+from cstm.files import cache_folder
 from cstm.models.contract import FRAME_GRAPH, Component, parts
 from cstm.packages import installed_version
 from cstm.runtime.backends import Backend
@@ -23,9 +25,31 @@ PROVIDERS = {
 }
 
 
+class Bound:
+    """An output that stays on the device it was made on, for another session there. shape, dtype: as in numpy."""
+
+    def __init__(self, value: Any, dtype: str):
+        self.value = value
+        self.shape, self.dtype = tuple(value.shape()), np.dtype(dtype)
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        """Entries along the first axis, on the host."""
+        return self.to_numpy()[rows]
+
+    def copy(self) -> Bound:
+        """Itself: each run gives new ones."""
+        return self
+
+    def to_numpy(self) -> np.ndarray:
+        """The values on the host."""
+        return self.value.numpy()
+
+
 class OnnxRuntimeSession(Session):
     """Runs one ONNX file with one provider. EngineError when the provider does not take it.
 
+    device: ONNX Runtime's name of where outputs stay until they are asked for, "cuda" with a GPU's provider; None to
+    give numpy arrays.
     without: ONNX Runtime's names of graph optimisers to leave out. threads: as `Backend.threads`.
     """
 
@@ -38,6 +62,7 @@ class OnnxRuntimeSession(Session):
         threads: int | None = None,
     ):
         super().__init__(specs)
+        self.device = None if provider == "CPUExecutionProvider" else "cuda"
         onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
@@ -46,7 +71,7 @@ class OnnxRuntimeSession(Session):
         options.add_session_config_entry("session.x64quantprecision", "1")
         try:
             self.session = onnxruntime.InferenceSession(
-                str(path), options, providers=_with_options(provider), disabled_optimizers=list(without)
+                str(path), options, providers=providers(provider), disabled_optimizers=list(without)
             )
         except Exception as error:  # its own exceptions share no base class
             raise EngineError(f"{path}: ONNX Runtime cannot load it ({first_line(error)})") from error
@@ -55,19 +80,40 @@ class OnnxRuntimeSession(Session):
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """As Session.run."""
+        outputs = self.enqueue(inputs)
+        return {name: array.to_numpy() if isinstance(array, Bound) else array for name, array in outputs.items()}
+
+    def enqueue(self, inputs: dict) -> dict:
+        """As Session.enqueue: with a GPU's provider nothing goes through the host between two sessions."""
         self.specs.check_inputs(inputs)
-        names = [spec.name for spec in self.specs.outputs]
         if self.session is None:
             raise EngineError(f"{self.specs.name}: the session is closed")
         try:
-            return dict(zip(names, self.session.run(names, inputs), strict=True))
+            values = self._bound(inputs) if self.device else self.session.run(self._names(), inputs)
         except Exception as error:
             reason = first_line(error)
             raise EngineError(f"{self.specs.name}: ONNX Runtime failed ({reason}); run cstm doctor") from error
+        return dict(zip(self._names(), values, strict=True))
 
     def close(self) -> None:
         """As Session.close."""
         self.session = None
+
+    def _bound(self, inputs: dict) -> list[Bound]:
+        binding = self.session.io_binding()
+        for name, array in inputs.items():
+            if isinstance(array, Bound):
+                binding.bind_ortvalue_input(name, array.value)
+            else:
+                binding.bind_cpu_input(name, np.ascontiguousarray(array))
+        for name in self._names():
+            binding.bind_output(name, self.device)
+        self.session.run_with_iobinding(binding)
+        made = zip(binding.get_outputs(), self.specs.outputs, strict=True)
+        return [Bound(value, spec.dtype) for value, spec in made]
+
+    def _names(self) -> list[str]:
+        return [spec.name for spec in self.specs.outputs]
 
 
 class OnnxRuntimeBackend(Backend):
@@ -117,14 +163,24 @@ class OnnxRuntimeBackend(Backend):
         return OnnxRuntimeSession(parts(bundle.config)[component], path, PROVIDERS[self.name], threads=self.threads)
 
 
-def _with_options(provider: str) -> list:
+def providers(provider: str) -> list:
+    """What ONNX Runtime is asked for. TensorRT's provider is followed by CUDA's, for what TensorRT does not take."""
     if provider == "CPUExecutionProvider":
         return [provider]
-    onnxruntime = import_onnxruntime()
-    onnxruntime.preload_dlls()
+    import_onnxruntime().preload_dlls()
     # FP32 means FP32: TF32 is off unless asked for.
-    options = {"use_tf32": 0} if provider == "CUDAExecutionProvider" else {}
-    return [(provider, options)]
+    cuda = ("CUDAExecutionProvider", {"use_tf32": 0})
+    if provider == cuda[0]:
+        return [cuda]
+    kept = str(cache_folder() / "onnxruntime-tensorrt")  # by the model's hash, TensorRT's version and the GPU
+    options = {
+        "trt_fp16_enable": True,
+        "trt_engine_cache_enable": True,
+        "trt_engine_cache_path": kept,
+        "trt_timing_cache_enable": True,
+        "trt_timing_cache_path": kept,
+    }
+    return [(provider, options), cuda]
 
 
 def make(name: str) -> Backend:
