@@ -80,11 +80,14 @@ class OnnxRuntimeSession(Session):
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """As Session.run."""
-        outputs = self.enqueue(inputs)
+        outputs = self._run(inputs)
         return {name: array.to_numpy() if isinstance(array, Bound) else array for name, array in outputs.items()}
 
     def enqueue(self, inputs: dict) -> dict:
         """As Session.enqueue: with a GPU's provider nothing goes through the host between two sessions."""
+        return self._run(inputs) if self.device else self.run(inputs)
+
+    def _run(self, inputs: dict) -> dict:
         self.specs.check_inputs(inputs)
         if self.session is None:
             raise EngineError(f"{self.specs.name}: the session is closed")
