@@ -8,7 +8,8 @@ import pytest
 from cstm.runtime import cuda_graphs
 
 from . import test_tensorrt
-from .fake_gpu import FakeGraphBuilder, OnGPU, toy_inputs, toy_output
+from .fake_gpu import FakeGraphBuilder, OnGPU
+from .fake_tensorrt import toy_inputs, toy_output
 
 engine, open_session = test_tensorrt.engine, test_tensorrt.open_session
 

@@ -9,7 +9,7 @@ import pytest
 
 from cstm.runtime.rtx_cache import RuntimeCache
 
-from .fake_gpu import FakeEngine, FakeSettings
+from .fake_tensorrt import FakeEngine, FakeSettings
 
 TRT = SimpleNamespace(
     ExecutionContextAllocationStrategy=SimpleNamespace(USER_MANAGED="ours"),

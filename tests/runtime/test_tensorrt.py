@@ -16,17 +16,14 @@ from cstm.runtime.backends import tensorrt
 from cstm.runtime.device_array import DeviceArray, cuda_device
 from cstm.runtime.tensorrt_session import TensorRTSession
 
-from .fake_gpu import (
+from .fake_gpu import FAKE_CUDA, FakeDevice, FakeStream, OnGPU
+from .fake_tensorrt import (
     BUILT_WITH,
-    FAKE_CUDA,
     MAX_BATCH,
     TOY,
     FakeContext,
-    FakeDevice,
     FakeEngine,
     FakeSettings,
-    FakeStream,
-    OnGPU,
     Y,
     array_at,
     toy_inputs,

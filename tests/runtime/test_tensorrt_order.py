@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from . import test_tensorrt
-from .fake_gpu import FakeStream, OnGPU, on_host, toy_inputs, toy_output
+from .fake_gpu import FakeStream, OnGPU, on_host
+from .fake_tensorrt import toy_inputs, toy_output
 
 engine, open_session = test_tensorrt.engine, test_tensorrt.open_session
 

@@ -7,7 +7,8 @@ import numpy as np
 from cstm.runtime.workspace import Workspace
 
 from . import test_tensorrt
-from .fake_gpu import FakeDevice, FakeStream, toy_inputs, toy_output
+from .fake_gpu import FakeDevice, FakeStream
+from .fake_tensorrt import toy_inputs, toy_output
 
 engine, open_session = test_tensorrt.engine, test_tensorrt.open_session
 
