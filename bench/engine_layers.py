@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cstm.errors import EngineError, MissingDependencyError
-from cstm.export.engines import engine_problem, profiles_of, register_our_plugins, run_apart, with_plugins
+from cstm.export.engines import engine_problem, profiles_of, register_our_plugins, run_apart, set_flags, with_plugins
 from cstm.models.contract import Component
 
 BACKEND = "tensorrt_rtx"
@@ -92,7 +92,12 @@ def engine_layers(model: Path, component: Component, max_batch: int, plugins: bo
     """
     if problem := engine_problem(BACKEND):
         raise MissingDependencyError(f"{BACKEND}: {problem}")
-    request = {"onnx": str(model.resolve()), "profiles": profiles_of(component, max_batch)[:1], "plugins": plugins}
+    request = {
+        "backend": BACKEND,
+        "onnx": str(model.resolve()),
+        "profile": profiles_of(component, max_batch)[0],
+        "plugins": plugins,
+    }
     done = run_apart("cstm.bench.engine_layers", BACKEND, request)
     if done.returncode:
         said = " | ".join(done.stderr.strip().splitlines()[-3:])
@@ -123,14 +128,13 @@ def _tell(request: dict[str, Any]) -> None:
     parser = trt.OnnxParser(network, builder.logger)
     if not parser.parse_from_file(source):
         raise SystemExit(" | ".join(str(parser.get_error(i)) for i in range(parser.num_errors)))
-    config = builder.create_builder_config()
+    config, profile = builder.create_builder_config(), builder.create_optimization_profile()
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     config.clear_flag(trt.BuilderFlag.TF32)
-    for shapes in request["profiles"]:
-        profile = builder.create_optimization_profile()
-        for name, three in shapes.items():
-            profile.set_shape(name, *map(tuple, three))
-        config.add_optimization_profile(profile)
+    set_flags(request, config)
+    for name, shapes in request["profile"].items():
+        profile.set_shape(name, *map(tuple, shapes))
+    config.add_optimization_profile(profile)
     if builder.build_serialized_network(network, config) is None:
         raise SystemExit("it gave no engine")
 

@@ -14,11 +14,11 @@ import onnx
 
 from cstm.errors import EngineError, MissingDependencyError, RequestError
 from cstm.export.choices import AUTO, NATIVE, PLUGIN
-from cstm.export.engines import BuildEngine, EngineOptions, built_with
+from cstm.export.engines import BuildEngine, EngineOptions
+from cstm.export.open_engine import open_engine
 from cstm.kernels.functions import DOMAIN
 from cstm.models.contract import Component
 from cstm.runtime.device_array import cuda_device
-from cstm.runtime.tensorrt_session import TensorRTSession
 from cstm.runtime.timing import session_medians
 from cstm.runtime.tolerance import Difference
 
@@ -86,7 +86,10 @@ class BuildAttention:
         """
         inputs = self.inputs()
         with ExitStack() as stack:
-            sessions = {form: stack.enter_context(self._open(form, file)) for form, file in files.items()}
+            sessions = {
+                form: stack.enter_context(open_engine(self.component, file, self._options(form)))
+                for form, file in files.items()
+            }
             native, plugin = (session.run(inputs) for session in sessions.values())
             for name, array in native.items():
                 relative = Difference.between(plugin[name], array).relative
@@ -94,16 +97,6 @@ class BuildAttention:
                     raise EngineError(f"with them {name} differs by {relative:.1e} from TensorRT's own layers")
             seconds = session_medians(list(sessions.values()), inputs, REPEATS)
         return {form: 1e3 * value for form, value in zip(sessions, seconds, strict=True)}
-
-    def _open(self, form: str, file: Path) -> TensorRTSession:
-        options = self._options(form)
-        return TensorRTSession(
-            self.component,
-            file,
-            backend=options.backend,
-            built_with=built_with(options),
-            max_batch=options.max_batch,
-        )
 
     def _options(self, form: str) -> EngineOptions:
         return replace(self.options, plugins=form == PLUGIN)

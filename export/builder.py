@@ -73,11 +73,7 @@ class BuildBundle:
     def __init__(self, options: BuildOptions, console: Console | None = None):
         self.options = options
         self.console = console or make_console(stderr=True)
-        backend = None if options.backend == "none" else engine_backend(options.backend)
-        self.engines = None
-        if backend:
-            compatible = (options.hardware_compatible, options.version_compatible)
-            self.engines = EngineOptions(backend, options.max_batch, False, *compatible)
+        self.engines = _engine_options(options)
         check_request(options.attention, self.engines)
         publish.check_replaceable(options.output)
         work = options.output.parent / f".{options.output.name}.work"
@@ -174,3 +170,16 @@ class BuildBundle:
             self.display.tell("no GPU here to measure plugins on: built with TensorRT's own layers, --attention native")
         if not self.engines and self.options.backend == "auto":
             self.display.tell('no TensorRT here, so no engines; pip install "cstm\\[rtx]" builds them without a GPU')
+
+
+def _engine_options(options: BuildOptions) -> EngineOptions | None:
+    """Of the engines that are built; None where none are."""
+    backend = None if options.backend == "none" else engine_backend(options.backend)
+    if backend is None:
+        return None
+    return EngineOptions(
+        backend,
+        options.max_batch,
+        hardware_compatible=options.hardware_compatible,
+        version_compatible=options.version_compatible,
+    )

@@ -159,14 +159,14 @@ def _build(request: dict[str, Any]) -> None:
         profiles.append(profile)
     cache = request["timing_cache"]
     timing = {"load_timing_cache": cache} if Path(cache).is_file() else {}
-    config = PostprocessConfig(CreateConfig(profiles=profiles, **timing), lambda *made: _set_flags(request, made[-1]))
+    config = PostprocessConfig(CreateConfig(profiles=profiles, **timing), lambda *made: set_flags(request, made[-1]))
     network = NetworkFromOnnxPath(source, strongly_typed=True)
     engine = EngineBytesFromNetwork(network, config, save_timing_cache=cache)()
     Path(request["engine"]).write_bytes(bytes(engine))
 
 
-def _set_flags(request: dict[str, Any], config: Any) -> None:
-    """What Polygraphy has no words for in every TensorRT."""
+def set_flags(request: dict[str, Any], config: Any) -> None:
+    """What Polygraphy has no words for in every TensorRT. config: an IBuilderConfig."""
     if request["backend"] == "tensorrt_rtx":
         import tensorrt_rtx as trt
 

@@ -10,6 +10,13 @@ from cstm.runtime.session import Session
 from cstm.runtime.tensorrt_session import TensorRTSession
 
 
+def open_engine(component: Component, engine: Path, options: EngineOptions) -> Session:
+    """The session of an engine that was built here and now with `options`. EngineError when it cannot be loaded."""
+    return TensorRTSession(
+        component, engine, backend=options.backend, built_with=built_with(options), max_batch=options.max_batch
+    )
+
+
 class OpenEngine:
     """Configured here, opens by calling. backend: "tensorrt" or "tensorrt_rtx". An engine that lies beside the file
     already is taken as it is; the timing cache of all lies there too."""
@@ -19,9 +26,7 @@ class OpenEngine:
 
     def __call__(self, component: Component, path: Path) -> Session:
         """The session. EngineError when the engine cannot be built or loaded."""
-        engine, backend = path.with_suffix(".engine"), self.options.backend
+        engine = path.with_suffix(".engine")
         if not engine.is_file():
             BuildEngine(path, component, self.options, path.with_name("timing.cache"))(engine)
-        return TensorRTSession(
-            component, engine, backend=backend, built_with=built_with(self.options), max_batch=self.options.max_batch
-        )
+        return open_engine(component, engine, self.options)

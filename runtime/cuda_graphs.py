@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cstm.errors import EngineError
+from cstm.runtime.engine_context import EngineContext
 from cstm.runtime.tolerance import Difference
 
 if TYPE_CHECKING:
@@ -33,36 +34,31 @@ class CudaGraphs:
         self.problem = f"{SWITCH}=0" if os.environ.get(SWITCH) == "0" else None
         self._graphs: OrderedDict[Hashable, Any] = OrderedDict()  # None: seen once
 
-    def run(
-        self, key: Hashable, launch: Callable[[], None], answer: Callable[[], dict[str, np.ndarray]], can: bool = True
-    ) -> None:
-        """Put the run that `key` stands for on the stream.
+    def run(self, key: Hashable, context: EngineContext, answer: Callable[[], dict[str, np.ndarray]]) -> None:
+        """Put the run that `key` stands for, and that `context` is bound to, on the stream.
 
-        launch: puts it there plainly. answer: waits for its outputs and gives their values. can: whether the engine
-        allows itself to be recorded on this stream.
+        answer: waits for its outputs and gives their values.
         """
         graph = self._graphs.get(key)
         if graph is not None:
             self._graphs.move_to_end(key)
             graph.launch(self.stream)
             return
-        launch()
+        context.launch()
         if self.problem is None and key in self._graphs:
-            self._record(key, launch, answer, can)
+            self._record(key, context, answer)
         self._keep(key)
 
     def clear(self) -> None:
         """Forget them all."""
         self._graphs.clear()
 
-    def _record(
-        self, key: Hashable, launch: Callable[[], None], answer: Callable[[], dict[str, np.ndarray]], can: bool
-    ) -> None:
+    def _record(self, key: Hashable, context: EngineContext, answer: Callable[[], dict[str, np.ndarray]]) -> None:
         try:
-            if not can:
+            if not context.can_be_recorded:
                 raise EngineError("the engine cannot be recorded")
             plain = answer()
-            graph = record(self.stream, launch)
+            graph = record(self.stream, context.launch)
             graph.launch(self.stream)
             apart = max(Difference.between(array, plain[name]).relative for name, array in answer().items())
             if not apart <= APART:
@@ -72,7 +68,7 @@ class CudaGraphs:
             self.problem = str(error)
             self._graphs.clear()
             logging.getLogger(__name__).warning("%s: no CUDA graphs: %s", self.name, error)
-            launch()  # whatever a replay has left in the outputs
+            context.launch()  # whatever a replay has left in the outputs
 
     def _keep(self, key: Hashable) -> None:
         self._graphs.setdefault(key, None)

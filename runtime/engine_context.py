@@ -26,14 +26,15 @@ class EngineContext:
         if self._context is None or not self._context.set_optimization_profile_async(profile, int(stream.handle)):
             raise EngineError(f"{name}: TensorRT cannot prepare the engine ({said(trt)}); is memory short?")
         self.scratch = int(engine.get_device_memory_size_for_profile_v2(profile))
+        self._scratch_at: int | None = None
         self._at: dict[str, int] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
 
     def bind(self, addresses: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]], scratch: int) -> None:
         """Say where each input and output lies, what shape each input has, and where scratch memory is."""
-        if self._at.get("") != scratch:
+        if self._scratch_at != scratch:
             self._context.set_device_memory(scratch, self.scratch)
-            self._at[""] = scratch
+            self._scratch_at = scratch
         for name, address in addresses.items():
             if self._at.get(name) != address:
                 if not self._context.set_tensor_address(name, address):

@@ -44,8 +44,8 @@ def tensorrt_version(name: str) -> str | None:
     """The version of the TensorRT called `name`, "tensorrt" or "tensorrt_rtx", by its module; None where there is none,
     or none that can be loaded."""
     try:
-        return importlib.import_module(name).__version__
-    except (ImportError, OSError):
+        return load(name).__version__
+    except MissingDependencyError:
         return None
 
 
@@ -115,13 +115,10 @@ def check_validity(name: str, trt: Any, runtime: Any, engine: bytes) -> None:
     if not hasattr(runtime, "get_engine_validity"):
         return
     validity, why = runtime.get_engine_validity(engine[: runtime.engine_header_size])
-    reasons = [text for flag, text in WHY_INVALID.items() if int(why) & _flag(trt, flag)]
+    flags = trt.EngineInvalidityDiagnostics.__members__
+    reasons = [WHY_INVALID.get(flag, flag) for flag, value in flags.items() if int(why) & int(value)]
     if validity == trt.EngineValidity.INVALID and reasons:
         raise EngineError(f"{name}: TensorRT cannot run the engine here: {'; '.join(reasons)}")
-
-
-def _flag(trt: Any, name: str) -> int:
-    return int(trt.EngineInvalidityDiagnostics.__members__.get(name, 0))
 
 
 def unsupported_gpu(backend: str) -> str | None:
@@ -130,7 +127,7 @@ def unsupported_gpu(backend: str) -> str | None:
     architecture = cuda_architecture()
     if backend != "tensorrt_rtx" or architecture is None:
         return None
-    named = importlib.import_module(backend).ComputeCapability.__members__
+    named = load(backend).ComputeCapability.__members__
     known = {name.removeprefix("SM") for name in named if name.startswith("SM")} - CANNOT_BUILD_FOR
     if architecture in known:
         return None

@@ -80,8 +80,7 @@ class TensorRTSession(Session):
             for profile in range(self._engine.num_optimization_profiles)
         ]
         self.workspace = workspace or Workspace()
-        with self.workspace.held(max(context.scratch for context in self._contexts), self.stream):
-            pass  # what is short of memory says so now
+        self.workspace.reserve(max(context.scratch for context in self._contexts), self.stream)
         self.graphs = CudaGraphs(specs.name, self.stream)
         self._staged: dict[str, Staging] = {}
         self._outputs = {
@@ -182,7 +181,7 @@ class TensorRTSession(Session):
         with self.workspace.held(context.scratch, self.stream) as scratch:
             context.bind(addresses, shapes, scratch)
             key = (batch, scratch, *addresses.values())
-            self.graphs.run(key, context.launch, lambda: self._values(batch), context.can_be_recorded)
+            self.graphs.run(key, context, lambda: self._values(batch))
         if self._cache is not None and batch not in self._batches:
             self._cache.keep()
         self._batches.add(batch)

@@ -22,6 +22,17 @@ class Workspace:
         self._used: tuple[Stream, Event] | None = None
         self._lock = threading.RLock()
 
+    def reserve(self, nbytes: int, stream: Stream) -> None:
+        """Let the block hold at least `nbytes`. EngineError where the GPU has no room."""
+        with self._lock:
+            if self._block is not None and self._block.nbytes >= nbytes:
+                return
+            if self._block is not None and self._used is not None:
+                self._block.stream.wait(self._used[1])  # on which it is freed
+            self._block = None
+            self._block = DeviceArray.empty((max(nbytes, 1),), "uint8", stream)
+            self._used = stream, stream.record()
+
     @contextmanager
     def held(self, nbytes: int, stream: Stream) -> Iterator[int]:
         """The address of at least `nbytes`, a multiple of 256, for what is put on `stream` within.
@@ -29,16 +40,11 @@ class Workspace:
         EngineError where the GPU has no room.
         """
         with self._lock:
-            if self._used is not None and self._used[0] != stream:
+            self.reserve(nbytes, stream)
+            assert self._block is not None and self._used is not None
+            if self._used[0] != stream:
                 stream.wait(self._used[1])
-            if self._block is None or self._block.nbytes < nbytes:
-                self._grow(max(nbytes, 1), stream)
-            assert self._block is not None
-            yield self._block.ptr
-            self._used = stream, stream.record()
-
-    def _grow(self, nbytes: int, stream: Stream) -> None:
-        if self._block is not None and self._used is not None:
-            self._block.stream.wait(self._used[1])  # on which it is freed
-        self._block = None
-        self._block = DeviceArray.empty((nbytes,), "uint8", stream)
+            try:
+                yield self._block.ptr
+            finally:
+                self._used = stream, stream.record()

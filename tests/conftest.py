@@ -5,7 +5,6 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -29,11 +28,17 @@ def pytest_collection_modifyitems(items):
 def _in_order_of_work(items: list) -> list:
     """Files in the order in which processes take them: one that builds the bundle; meanwhile the slow ones that need
     none; those that need it; and the quick ones last, so that no process is left alone with a long file."""
-    files = [list(group) for _, group in groupby(items, key=lambda item: item.path)]
-    bundle = [file for file in files if any(item.get_closest_marker("bundle") for item in file)]
-    slow = [file for file in files if file not in bundle and any(item.get_closest_marker("slow") for item in file)]
-    quick = [file for file in files if file not in bundle and file not in slow]
-    return [item for file in bundle[:1] + slow + bundle[1:] + quick for item in file]
+    bundle, slow = (
+        dict.fromkeys(item.path for item in items if item.get_closest_marker(marker)) for marker in ("bundle", "slow")
+    )
+    builder = next(iter(bundle), None)
+
+    def turn(item) -> int:
+        if item.path in bundle:
+            return 0 if item.path == builder else 2
+        return 1 if item.path in slow else 3
+
+    return sorted(items, key=turn)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import pytest
 
 from cstm.commands.main import main
 from cstm.errors import EngineError, MissingDependencyError, RequestError
-from cstm.export import attention
+from cstm.export import attention, open_engine
 from cstm.export.attention import BuildAttention
 from cstm.export.choices import AUTO, NATIVE, PLUGIN
 from cstm.export.engines import EngineOptions
@@ -70,7 +70,7 @@ class FakeSession:
 def on_a_gpu(bundle, tmp_path, monkeypatch):
     """on_a_gpu(seconds by form, plugin's answer): what building with AUTO says, and what the engine holds."""
     monkeypatch.setattr(attention, "cuda_device", lambda: "a GPU")
-    monkeypatch.setattr(attention, "TensorRTSession", FakeSession)
+    monkeypatch.setattr(open_engine, "TensorRTSession", FakeSession)
     built = fake_builds(monkeypatch)
 
     def build(seconds, plugin=1.0):
@@ -129,7 +129,7 @@ def fake_builds(monkeypatch) -> list[bool]:
         return write
 
     monkeypatch.setattr(attention, "BuildEngine", build)
-    monkeypatch.setattr(attention, "built_with", lambda of: BuiltWith("1", None, PLUGIN if of.plugins else NATIVE))
+    monkeypatch.setattr(open_engine, "built_with", lambda of: BuiltWith("1", None, PLUGIN if of.plugins else NATIVE))
     return built
 
 

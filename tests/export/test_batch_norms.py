@@ -7,7 +7,7 @@ from cstm.export.batch_norms import fold_batch_norms
 
 
 class Block(nn.Module):
-    """Two convolutions with a batch norm each, one without, and a batch norm that follows no convolution."""
+    """Two convolutions with a batch norm each, and a batch norm that follows none."""
 
     def __init__(self):
         super().__init__()
