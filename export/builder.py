@@ -12,6 +12,7 @@ from cstm.calibration.held_out import check_budget
 from cstm.calibration.plan import PrecisionPlan
 from cstm.calibration.samples import CalibrationOptions
 from cstm.console import make_console
+from cstm.errors import RequestError
 from cstm.export import publish
 from cstm.export.attention import check_request
 from cstm.export.build_display import BuildDisplay
@@ -173,9 +174,11 @@ class BuildBundle:
 
 
 def _engine_options(options: BuildOptions) -> EngineOptions | None:
-    """Of the engines that are built; None where none are."""
+    """Of the engines that are built; None where none are. RequestError where something is asked of none."""
     backend = None if options.backend == "none" else engine_backend(options.backend)
     if backend is None:
+        if options.hardware_compatible or options.version_compatible:
+            raise RequestError("--hardware-compatible, --version-compatible: no engines are built; see --backend")
         return None
     return EngineOptions(
         backend,

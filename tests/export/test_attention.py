@@ -153,6 +153,13 @@ def test_plugins_that_cannot_be_made_are_refused_at_once(tmp_path, monkeypatch, 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("option", ["--hardware-compatible", "--version-compatible"])
+def test_where_no_engines_are_built_none_are_for_others(tmp_path, capsys, option):
+    assert main(["build", "--backend", "none", option, "--output", str(tmp_path / "out")]) == 2
+    assert "no engines are built" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("asked", ["hardware_compatible", "version_compatible"])
 def test_engines_for_others_are_tensorrts_and_native(bundle, tmp_path, monkeypatch, asked):
     option = f"--{asked.replace('_', '-')}"
