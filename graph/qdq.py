@@ -28,7 +28,7 @@ from onnx import numpy_helper
 import cstm.kernels.functions  # noqa: F401 (ModelOpt asks TensorRT what operators are that onnx does not know)
 from cstm.errors import RequestError
 from cstm.graph.blocks import convolutions
-from cstm.graph.half import KEPT_IN_FP32
+from cstm.graph.half import KEPT_IN_FP32, in_order
 from cstm.graph.slim import OPSET, quiet
 from cstm.graph.tensor_range import Range
 
@@ -141,7 +141,7 @@ def _place(
             log_level="CRITICAL",
             opset=OPSET,
         )
-        return onnx.load(folder / "placed.onnx")
+        return in_order(onnx.load(folder / "placed.onnx"))
 
 
 def _scales(ranges: dict[str, Range]) -> str:

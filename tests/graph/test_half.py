@@ -7,9 +7,11 @@ from collections import Counter
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from cstm.calibration.inputs import component_inputs, real_samples
 from cstm.data.demo import DEMO_SENTENCES, DEMO_VIDEO
+from cstm.graph.half import in_order
 from cstm.models.contract import contract
 from cstm.runtime.backends import backend
 from cstm.runtime.bundle import Bundle, onnx_file
@@ -53,6 +55,22 @@ def test_language_plans_are_not_halved(chains):
         modulates = [node for node in graph.node if node.op_type == "Modulate"]
         assert len(modulates) == 5 and all(set(node.input[2:]) <= given for node in modulates)
         assert not [node for node in graph.node if node.op_type == "Cast" and node.input[0].startswith(("key", "gate"))]
+
+
+def test_inputs_are_cast_in_their_order_whatever_modelopts():
+    """Its order is that of a set of names, another in every process."""
+    casts = [helper.make_node("Cast", [name], [f"{name}_half"], to=TensorProto.FLOAT16) for name in ("b", "c", "a")]
+    rest = [
+        helper.make_node("Sum", ["a_half", "b_half", "c_half"], ["sum"]),
+        helper.make_node("Cast", ["sum"], ["y"], to=TensorProto.FLOAT),
+    ]
+    values = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "abcy"}
+    graph = helper.make_graph([*casts, *rest], "g", [values[name] for name in "abc"], [values["y"]])
+    graph.value_info.extend(helper.make_tensor_value_info(n, TensorProto.FLOAT16, [1]) for n in ("b_half", "a_half"))
+    model = in_order(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]))
+    onnx.checker.check_model(model)
+    assert [node.output[0] for node in model.graph.node] == ["a_half", "b_half", "c_half", "sum", "y"]
+    assert [value.name for value in model.graph.value_info] == ["a_half", "b_half"]
 
 
 @pytest.mark.slow
