@@ -121,6 +121,8 @@ class Segmenter:
     ) -> Generator[FrameMasks, None, None]:
         with video, closing(ahead(clip_windows(video, self.config, every, clip_fps))) as windows:
             for frame, pixels, clip in windows:
+                if video.targets is not None and frame.index not in video.targets:
+                    continue
                 given = {FRAME: pixels[None], CLIP: clip[None]}
                 logits = [self.chain.mask_logits(given, language_plan) for language_plan in language_plans]
                 likely = probabilities(np.concatenate(logits))
