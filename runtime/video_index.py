@@ -47,6 +47,11 @@ class VideoIndex:
     def __len__(self) -> int:
         return len(self.times)
 
+    @property
+    def reads_from_start(self) -> bool:
+        """Whether a part is found only by reading all before it."""
+        return self.stamps is None and not Path(self.path).is_dir()
+
 
 def index_video(path: str | PathLike[str], fps: float | None = None, counted: bool = False) -> VideoIndex:
     """The index of a video file or a folder of frames.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import dropwhile, islice
 from pathlib import Path
 
@@ -108,7 +109,8 @@ class _FromKey:
         _, stamp, sent = map(int, self._key)
         for skipped in [True, False] if sent > self._index.keys[0, 2] else [False]:
             if skipped:
-                self._container.seek(sent, stream=self._stream)
+                with suppress(av.error.FFmpegError):  # as where there is no way to
+                    self._container.seek(sent, stream=self._stream)
             packets = dropwhile(lambda p: p.pts != stamp or not p.is_keyframe, self._container.demux(self._stream))
             key = next(packets, None)
             if key is not None:
