@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     files = ResultFiles(overlay, arguments.masks, not arguments.no_audio, arguments.encoder)
     opening = Opening(arguments.bundle, arguments.backend, arguments.precision, LINK[arguments.link], arguments.threads)
     written, backend = (_by_one if arguments.workers == 1 else _by_many)(arguments, opening, files)
-    places = list(filter(None, (files.overlay, files.masks)))
+    places = list(filter(None, (overlay, arguments.masks)))
     told = sys.stderr if any(map(is_special, places)) else sys.stdout  # the file may be standard output itself
     print(f"{written.frames} frames on {backend}", *places, sep="\n", file=told)
     return fail(written.broken) if written.broken else 0

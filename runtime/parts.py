@@ -27,8 +27,8 @@ from cstm.runtime.segmenter import Segmenter
 from cstm.runtime.video_index import VideoIndex
 from cstm.runtime.video_part import open_part
 
-# Frames of a part: enough to be worth opening the file and reading both ends twice; no more than can soon be written.
-SHORTEST, LONGEST = 64, 512
+# Frames of a part: enough to be worth decoding from a key picture on that lies before; few enough to be written soon.
+SHORTEST, LONGEST = 128, 1024
 EACH = 4  # parts for each worker, where they are not too short: at the end, none waits long for another
 
 
@@ -70,11 +70,10 @@ def split(index: VideoIndex, workers: int, first: int = 0) -> list[range]:
     Parts that are read from the video's start, by counting, are as few as keep all workers busy.
     """
     count = max(len(index) - first, 0)
-    if index.reads_from_start:
-        pieces = 2 * workers
-    else:
-        pieces = max(workers, min(EACH * workers, count // SHORTEST), ceil(count / LONGEST))
-    pieces = min(pieces, count)
+    each = 2
+    if not index.reads_from_start:
+        each = max(1, min(EACH, count // workers // SHORTEST), ceil(count / workers / LONGEST))
+    pieces = min(each * workers, count)
     return [range(*pair) for pair in pairwise(first + count * i // pieces for i in range(pieces + 1) if pieces)]
 
 
@@ -151,6 +150,6 @@ class _Seams:
     def see(self, frame: Frame) -> None:
         """The next frame that is read."""
         if frame.index in self._start:
-            self.start = zlib.crc32(frame.image, self.start)
+            self.start = zlib.crc32(frame.image.data, self.start)
         if frame.index in self._stop:
-            self.stop = zlib.crc32(frame.image, self.stop)
+            self.stop = zlib.crc32(frame.image.data, self.stop)

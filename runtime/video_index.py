@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from array import array
 from dataclasses import dataclass
+from fractions import Fraction
 from os import PathLike
 from pathlib import Path
 
@@ -23,14 +24,25 @@ from cstm.runtime.video_file import frame_times, open_film
 
 
 @dataclass(frozen=True)
+class Stamps:
+    """What a film's packets say, in the stream's ticks.
+
+    frames: int64 [N], when each frame is shown. keys: int64 [K,3], of each key picture the number of the first frame
+    that is shown with it or later, its presentation and its decoding stamp.
+    """
+
+    frames: np.ndarray
+    keys: np.ndarray
+
+
+@dataclass(frozen=True)
 class VideoIndex:
     """What reading a video from its start gives, but for the pictures. Small; made once, and sent to other processes.
 
     path: as others find it too. fps: frames a second, on average. size: (height, width). times: float64 [N], the
     frames' times in seconds.
-    stamps: int64 [N], the frames' presentation stamps in the stream's ticks, and keys: int64 [K,3], of each key
-    picture the number of the first frame that is shown with it or later, its presentation and its decoding stamp;
-    both None where parts of a file are read from its start, by counting, and for a folder.
+    stamps: of a file whose parts are read from the key picture before them; None where they are read from its start,
+    by counting, and for a folder.
     counted: whether every frame was read once; if not, a part that does not fit says so (VideoError).
     broken: why the video breaks off after the last frame, known where frames were counted.
     """
@@ -39,8 +51,7 @@ class VideoIndex:
     fps: float
     size: tuple[int, int]
     times: np.ndarray
-    stamps: np.ndarray | None = None
-    keys: np.ndarray | None = None
+    stamps: Stamps | None = None
     counted: bool = False
     broken: VideoError | None = None
 
@@ -61,7 +72,7 @@ def index_video(path: str | PathLike[str], fps: float | None = None, counted: bo
     """
     with open_video(path, fps) as video:
         if not counted and Path(path).is_dir():
-            return VideoIndex(str(path), video.fps, video.size, np.arange(video.count) / video.fps)
+            return VideoIndex(str(path), video.fps, video.size, np.arange(video.count or 0) / video.fps)
         if not counted:
             try:
                 return _stamped(Path(path), video)
@@ -98,11 +109,11 @@ def _stamped(path: Path, video: Video) -> VideoIndex:
             raise _DoubtError(loss)
         stamps, keys = packets.stamps(), np.array(packets.keys, np.int64).reshape(-1, 2)
         # As PyAV makes seconds of a picture's stamp.
-        num, den = stream.time_base.numerator, stream.time_base.denominator
+        num, den = (stream.time_base or Fraction(1)).as_integer_ratio()
         times = np.array([*map(frame_times(container, stream), (float(stamp) * num / den for stamp in stamps))])
     keys = np.insert(keys[np.argsort(keys[:, 0])], 0, 0, axis=1)
     keys[:, 0] = np.searchsorted(stamps, keys[:, 1])
-    return VideoIndex(str(path), video.fps, video.size, times, stamps, keys)
+    return VideoIndex(str(path), video.fps, video.size, times, Stamps(stamps, keys))
 
 
 class _Packets:

@@ -14,7 +14,7 @@ from cstm.runtime.frames import Frame, Source
 from cstm.runtime.pictures import reason
 from cstm.runtime.video import Video, open_video
 from cstm.runtime.video_file import Upright, open_film
-from cstm.runtime.video_index import VideoIndex
+from cstm.runtime.video_index import Stamps, VideoIndex
 
 
 def open_part(
@@ -31,12 +31,13 @@ def open_part(
     """
     if not 0 <= numbers.start < numbers.stop <= len(index):
         raise VideoError(f"{index.path}: has no frames {numbers.start} to {numbers.stop}, only {len(index)}")
+    frames: Iterable[Frame]
     if index.stamps is None:
         fps = index.fps if Path(index.path).is_dir() else None
         whole = open_video(index.path, fps, first=numbers.start)
         frames, close = islice(whole, len(numbers)), whole.close
     else:
-        part = _FromKey(index, numbers)
+        part = _FromKey(index, index.stamps, numbers)
         frames, close = iter(part), part.close
     checked = _checked(index, numbers, frames, seen)
     return Video(Source(index.path, checked, index.fps, len(numbers), close=close, targets=targets))
@@ -67,9 +68,9 @@ class _FromKey:
     from the key picture on.
     """
 
-    def __init__(self, index: VideoIndex, numbers: range):
-        self._index, self._numbers = index, numbers
-        self._key = index.keys[index.keys[:, 0] <= numbers.start][-1]
+    def __init__(self, index: VideoIndex, stamps: Stamps, numbers: range):
+        self._index, self._stamps, self._numbers = index, stamps, numbers
+        self._key = stamps.keys[stamps.keys[:, 0] <= numbers.start][-1]
         self._upright = Upright(Path(index.path))
         self._container, self._stream = open_film(Path(index.path))
 
@@ -78,7 +79,7 @@ class _FromKey:
         self._container.close()
 
     def __iter__(self) -> Iterator[Frame]:
-        number, stamps = int(self._key[0]), self._index.stamps
+        number, stamps = int(self._key[0]), self._stamps.frames
         for picture in self._pictures():
             if number == len(stamps) or picture.pts != stamps[number]:
                 raise _unlike(self._index, f"frame {number} is another picture")
@@ -107,7 +108,7 @@ class _FromKey:
     def _packets(self) -> Iterator[av.Packet]:
         """From the key picture's on."""
         _, stamp, sent = map(int, self._key)
-        for skipped in [True, False] if sent > self._index.keys[0, 2] else [False]:
+        for skipped in [True, False] if sent > self._stamps.keys[0, 2] else [False]:
             if skipped:
                 with suppress(av.error.FFmpegError):  # as where there is no way to
                     self._container.seek(sent, stream=self._stream)

@@ -56,7 +56,7 @@ def check_parts(index, whole):
 def test_parts_are_read_from_the_key_picture_before_them(name, tmp_path):
     path = write_film(tmp_path / name, **SEEKABLE[name])
     index = index_video(path)
-    assert index.stamps is not None and len(index.keys) > 2
+    assert index.stamps is not None and len(index.stamps.keys) > 2
     check_parts(index, read(path))
 
 
@@ -148,7 +148,7 @@ def test_where_a_file_cannot_be_sought_in_packets_are_passed_over(way, tmp_path,
         def seek(self, stamp, **how):
             if way == "refused":
                 raise av.error.PermissionError(1, "Operation not permitted")
-            self._container.seek(int(index.keys[-1][2]), **how)
+            self._container.seek(int(index.stamps.keys[-1][2]), **how)
 
     monkeypatch.setattr("cstm.runtime.video_part.open_film", lambda path: _with(Container, path))
     check_parts(index, whole)
