@@ -12,14 +12,18 @@ from pathlib import Path
 import numpy as np
 
 from cstm.errors import QueryError, RequestError
-from cstm.models.contract import CLIP, FRAME
 from cstm.runtime.ahead import ahead
 from cstm.runtime.bundle import Bundle
+from cstm.runtime.finder import Finder
 from cstm.runtime.frame_masks import FrameMasks
+from cstm.runtime.live.address import live_address
+from cstm.runtime.live.camera import Camera, Limits
+from cstm.runtime.live.policy import Policy
+from cstm.runtime.live.recorded import Recorded
+from cstm.runtime.live.stream import Stream
 from cstm.runtime.opening import open_chain
-from cstm.runtime.postprocess import masks, probabilities, scores
-from cstm.runtime.preprocess import clip_windows
-from cstm.runtime.text import Query, stack
+from cstm.runtime.preprocess import clip_windows, look_ahead
+from cstm.runtime.text import Query
 from cstm.runtime.video import Video, Watched, checked_pace, open_video
 
 
@@ -64,6 +68,7 @@ class Segmenter:
             opened.reason,
             opened.chain,
         )
+        self.finder = Finder(self.chain, self.config, self.bundle.max_batch)
         logging.getLogger(__name__).info("%s in %s (%s)", self.backend.name, self.precision, self.reason)
         if not self.bundle.trained:
             warnings.warn("the bundle holds untrained weights: its masks mean nothing", UntrainedWarning, stacklevel=2)
@@ -84,8 +89,40 @@ class Segmenter:
         if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
             raise RequestError(f"every={reprlib.repr(every)}: must be a whole number, 1 or more")
         pace = None if clip_fps is None else checked_pace("clip_fps", clip_fps, RequestError)
-        language_plans = self._language_plans(queries)
+        language_plans = self.finder.language_plans(queries)
         return self._frames(video if isinstance(video, Video) else open_video(video), language_plans, int(every), pace)
+
+    def stream(
+        self,
+        source: Video | Watched,
+        sentences: str | list[str],
+        policy: str = "block",
+        between: str | None = None,
+        clip_fps: float | None = None,
+        limits: Limits | None = None,
+    ) -> Stream:
+        """Masks of a live source as they are made: see `Stream`. It is read from now on.
+
+        source: "webcam:0", "rtsp://…", "http://…", "https://…", "tcp://…", "udp://…" or "srt://…", which is opened
+        again whenever it is lost, within `limits`; or what `segment` takes, which ends.
+        policy: "block", every frame in its turn; "latest", the newest one, those that the network comes too late for
+        are passed over; "every=N" or "latest,every=N", of every N-th alone. between: what frames get that are passed
+        over: None, nothing; "hold", the masks of the one before; "move", those moved along with the picture.
+        QueryError, RequestError or VideoError at once where they cannot be read; a camera need not be there yet.
+        """
+        chosen = Policy.parse(policy)
+        pace = None if clip_fps is None else checked_pace("clip_fps", clip_fps, RequestError)
+        address = live_address(source)
+        if address:
+            frames: Camera | Recorded = Camera(address, limits)
+        else:
+            frames = Recorded(source if isinstance(source, Video) else open_video(source))
+        return Stream(self.finder, frames, self.queries, sentences, chosen, between, pace)
+
+    @property
+    def look_ahead(self) -> int:
+        """How many frames after a frame the network looks at: with 6, masks are 240 ms old at 25 frames a second."""
+        return look_ahead(self.config)
 
     def queries(self, sentences: str | list[str]) -> list[Query]:
         """The sentences as the network reads them; warns (UnknownWordWarning) of words it has never seen."""
@@ -111,18 +148,11 @@ class Segmenter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _language_plans(self, queries: list[Query]) -> list[dict]:
-        """Those of the sentences, in batches of at most `max_batch`."""
-        batches = [queries[i : i + self.bundle.max_batch] for i in range(0, len(queries), self.bundle.max_batch)]
-        return [self.chain.language_plan(stack(batch)) for batch in batches]
-
     def _frames(
         self, video: Video, language_plans: list[dict], every: int, clip_fps: float | None
     ) -> Generator[FrameMasks, None, None]:
         with video, closing(ahead(clip_windows(video, self.config, every, clip_fps))) as windows:
             for frame, pixels, clip in windows:
-                given = {FRAME: pixels[None], CLIP: clip[None]}
-                logits = [self.chain.mask_logits(given, language_plan) for language_plan in language_plans]
-                likely = probabilities(np.concatenate(logits))
-                found = masks(likely, frame.image.shape[:2], self.config.mask_rule)
-                yield FrameMasks(frame.index, frame.time, frame.image, found, scores(likely))
+                logits = self.finder.logits(pixels, clip, language_plans)
+                masks, scores = self.finder.masks(logits, frame.image.shape[:2])
+                yield FrameMasks(frame.index, frame.time, frame.image, masks, scores)

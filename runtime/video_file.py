@@ -43,13 +43,13 @@ def open_file(path: Path) -> Source:
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise VideoError(f"{path}: not a video that FFmpeg can read ({reason(error)}); re-encode it") from error
     try:
-        stream = _film(path, container)
+        stream = film_of(str(path), container)
     except BaseException:
         container.close()
         raise
     fps = float(stream.guessed_rate or stream.average_rate or DEFAULT_FPS)
     notes: list[str] = []
-    upright = _Upright(path)
+    upright = Upright(str(path))
     times = FrameTimes(fps, joined=container.format.name in CUT_ANYWHERE)
     return Source(
         str(path),
@@ -63,16 +63,17 @@ def open_file(path: Path) -> Source:
     )
 
 
-def _film(path: Path, container: InputContainer) -> VideoStream:
+def film_of(name: str, container: InputContainer) -> VideoStream:
+    """The stream to watch; name: the container's, for VideoError where there is none."""
     if container.format.name in TEXT_ART:
-        raise VideoError(f"{path}: not a video but text; name another file")
+        raise VideoError(f"{name}: not a video but text; name another file")
     # The cover picture of a sound file is a video stream too.
     streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not streams:
-        raise VideoError(f"{path}: not a video, it holds no video stream; name another file")
+        raise VideoError(f"{name}: not a video, it holds no video stream; name another file")
     film = max(streams, key=lambda stream: _like_a_film(stream, streams))  # the first of the best
     if film.codec_context is None:
-        raise VideoError(f"{path}: this PyAV cannot decode its codec; re-encode it, say as H.264")
+        raise VideoError(f"{name}: this PyAV cannot decode its codec; re-encode it, say as H.264")
     return film
 
 
@@ -93,7 +94,7 @@ def _size(stream: VideoStream) -> tuple[int, int]:
 
 
 def _frames(
-    path: Path, pictures: Pictures, declared: int, times: FrameTimes, upright: _Upright, notes: list[str]
+    path: Path, pictures: Pictures, declared: int, times: FrameTimes, upright: Upright, notes: list[str]
 ) -> Iterator[Frame]:
     index, time, damaged = 0, 0.0, ""
     for picture in pictures:
@@ -119,18 +120,19 @@ def _place(index: int, time: float) -> str:
     return f"from {time:.1f} s on" if index else "at its start"
 
 
-class _Upright:
+class Upright:
     """Decoded pictures as RGB [H,W,3], turned as the file says (phones store videos lying down)."""
 
-    def __init__(self, path: Path):
-        self._path = path
+    def __init__(self, name: str):
+        self._name = name
         self._to_rgb = VideoReformatter()
         self._rotation: int | None = None
         self._matrix: bytes | None = None
 
     def __call__(self, picture: av.VideoFrame) -> np.ndarray:
+        """uint8 [H,W,3]. VideoError where FFmpeg cannot convert it."""
         if picture.colorspace in UNLIKE_YUV:
-            raise VideoError(f"{self._path}: its colours are {UNLIKE_YUV[picture.colorspace]}; re-encode it as BT.709")
+            raise VideoError(f"{self._name}: its colours are {UNLIKE_YUV[picture.colorspace]}; re-encode it as BT.709")
         # Both named, as PyAV before 17 takes every picture for BT.601, and converts only between two that differ.
         spaces = {"src_colorspace": SPACES.get(picture.colorspace, BT601), "dst_colorspace": BT601}
         try:
@@ -138,7 +140,7 @@ class _Upright:
         except (av.error.FFmpegError, ValueError) as error:
             kind = f"{picture.width}x{picture.height} pixels of {picture.format.name}"
             raise VideoError(
-                f"{self._path}: {kind} cannot be turned into RGB ({reason(error)}); re-encode it"
+                f"{self._name}: {kind} cannot be turned into RGB ({reason(error)}); re-encode it"
             ) from error
         return np.ascontiguousarray(turned(image, self._matrix_of(picture)))
 
