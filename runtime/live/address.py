@@ -22,7 +22,8 @@ SCHEMES = {
     "srt": ("srt", STREAMED),
 }
 SCHEME = re.compile(r"([a-z0-9]+):", re.IGNORECASE)
-LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay"}
+# The first second tells enough of a stream; FFmpeg would look at five.
+LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "1000000"}
 # A packet that arrives late is lost, not the stream.
 BY_SCHEME = {"rtsp": {"rtsp_transport": "tcp"}, "udp": {"overrun_nonfatal": "1", "fifo_size": "50000"}}
 

@@ -31,7 +31,7 @@ class Limits:
     loss is an error; None: never."""
 
     open: float = 5.0
-    read: float = 1.5
+    read: float = 2.0
     pause: float = 0.25
     longest_pause: float = 2.0
     give_up: float | None = None

@@ -15,7 +15,7 @@ from cstm.errors import VideoError
 from cstm.runtime.live.address import live_address
 from cstm.runtime.live.camera import Camera, Limits
 
-QUICK = Limits(open=2.0, read=0.5, pause=0.05, longest_pause=0.2)
+QUICK = Limits(open=4.0, read=1.0, pause=0.05, longest_pause=0.2, give_up=15.0)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_frames_come_with_their_capture_times(serve, port, scheme):
     serve(url, 200)
     camera = Camera(live_address(url), QUICK)
     (frames,) = watch(camera, 30)
-    first = level(frames[0])  # over UDP what was sent before nobody listened is gone
+    first = level(frames[0])  # what came while FFmpeg found out what it is was old, and is not given
     assert [round(level(frame) - first) for frame in frames] == pytest.approx(range(30), abs=2)
     assert [frame.index for frame in frames] == list(range(30))
     steps = [b.at - a.at for a, b in zip(frames, frames[1:], strict=False)]
@@ -75,7 +75,7 @@ def test_frames_come_with_their_capture_times(serve, port, scheme):
 
 def test_a_camera_that_falls_silent_is_noticed_and_opened_again(serve, port, caplog):
     url = f"http://127.0.0.1:{port}"
-    first = serve(url, 500, "--silent-after", 10)
+    first = serve(url, 500, "--silent-after", 40)
     camera, found = Camera(live_address(url), QUICK), []
 
     def again():
@@ -87,12 +87,13 @@ def test_a_camera_that_falls_silent_is_noticed_and_opened_again(serve, port, cap
 
     threading.Thread(target=again, daemon=True).start()
     with caplog.at_level(logging.WARNING):
-        found = watch(camera, 20)
-    assert [len(frames) for frames in found] == [10, 10]
+        found = watch(camera, 50)
+    assert level(found[0][-1]) == pytest.approx(39, abs=1)  # none that came before the silence is lost
+    assert len(found) == 2
     assert [frames[0].connection for frames in found] == [1, 2]
-    assert found[1][0].index == 10
+    assert found[1][0].index == len(found[0])
     pause = found[1][0].time - found[0][-1].time
-    assert 0.5 < pause < 8  # times go on through the gap
+    assert 1 < pause < 10  # times go on through the gap
     assert camera.losses == 1
     assert len(caplog.records) < 6  # not a line for each try
 
@@ -117,13 +118,13 @@ def test_a_camera_that_changes_its_size_makes_a_cut(serve, port):
 
 def test_rubbish_ends_no_more_than_the_connection(serve, port):
     url = f"http://127.0.0.1:{port}"
-    serve(url, 60, "--rubbish-after", 20)
-    camera = Camera(live_address(url), Limits(open=2.0, read=0.5, pause=0.05, longest_pause=0.1, give_up=0.5))
+    serve(url, 80, "--rubbish-after", 40)
+    camera = Camera(live_address(url), Limits(open=4.0, read=1.0, pause=0.05, longest_pause=0.1, give_up=0.5))
     frames = []
     with pytest.raises(VideoError, match="see to the camera"):
         for part in camera:
             frames.extend(part)
-    assert 15 <= len(frames) <= 20
+    assert level(frames[-1]) == pytest.approx(39, abs=1)
 
 
 def silent_server():
