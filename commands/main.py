@@ -15,6 +15,7 @@ from cstm.console import run_command
 # What each command does; its file beside this one is loaded when it is called.
 COMMANDS = {
     "segment": "segment what sentences describe in a video",
+    "stream": "segment a camera or a network stream as it comes",
     "build": "make a bundle from a checkpoint",
     "calibrate": "measure a bundle's ranges and audit them against FP16's limits",
     "plan": "find the fastest INT8 plan that keeps the masks",

@@ -102,7 +102,7 @@ class JsonWriter(TextWriter):
 
     def of_frame(self, result: FrameMasks) -> str:
         """As TextWriter has it."""
-        return (", " if self._written else "") + json.dumps(_record(result))
+        return (", " if self._written else "") + json.dumps(record(result))
 
     def after(self) -> str:
         """As TextWriter has it."""
@@ -118,14 +118,15 @@ class LinesWriter(TextWriter):
 
     def of_frame(self, result: FrameMasks) -> str:
         """As TextWriter has it."""
-        return json.dumps(_record(result)) + "\n"
+        return json.dumps(record(result)) + "\n"
 
     def after(self) -> str:
         """As TextWriter has it."""
         return ""
 
 
-def _record(result: FrameMasks) -> dict[str, Any]:
+def record(result: FrameMasks) -> dict[str, Any]:
+    """What is written of a frame, as JSON has it."""
     return {
         "index": result.index,
         "time": round(result.time, 6),

@@ -14,7 +14,7 @@ class Recorded:
     """Each frame counts as captured when it is read. As Camera has it, but for what can be lost."""
 
     def __init__(self, video: Video):
-        self.video, self.name = video, video.name
+        self.video, self.name, self.fps = video, video.name, video.fps
         self._stopped = threading.Event()
 
     def stop(self) -> None:

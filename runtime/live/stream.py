@@ -23,6 +23,7 @@ from cstm.runtime.live.motion import moved
 from cstm.runtime.live.policy import Policy
 from cstm.runtime.preprocess import clip_windows
 from cstm.runtime.text import Query
+from cstm.runtime.video_file import DEFAULT_FPS
 
 BETWEEN = (None, "hold", "move")
 STOPS_WITHIN = 2.0  # seconds
@@ -46,6 +47,10 @@ class LiveSource(Protocol):
     """
 
     name: str
+
+    @property
+    def fps(self) -> float | None:
+        """Frames a second; None before that is known."""
 
     def __iter__(self) -> Iterator[Iterator[Captured]]: ...
 
@@ -114,6 +119,11 @@ class Stream:
     def sentences(self, sentences: Iterable[str]) -> None:
         """QueryError, and nothing changes, where one cannot be read."""
         self._queries = self._read_sentences(list(sentences))
+
+    @property
+    def fps(self) -> float:
+        """Frames a second of the source, about; a guess before its first frame."""
+        return self.source.fps or DEFAULT_FPS
 
     @property
     def counts(self) -> Counts:

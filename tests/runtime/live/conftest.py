@@ -42,7 +42,7 @@ def read(sentences):
 class Frames:
     """A source of grey frames, of level 0, 1, 2, …; gap: seconds between two; connections: the number of each."""
 
-    name = "frames"
+    name, fps = "frames", 25.0
 
     def __init__(self, count, gap=0.0, connections=None, error=None):
         self.count, self.gap, self.stopped, self.error = count, gap, False, error

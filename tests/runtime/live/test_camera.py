@@ -1,12 +1,12 @@
 """Cameras that stall, die, change and lie: each a process of its own, on this machine's loopback."""
 
 import logging
-import os
 import socket
 import subprocess
 import sys
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -67,7 +67,7 @@ def test_frames_come_with_their_capture_times(serve, port, scheme):
     first = level(frames[0])  # what came while FFmpeg found out what it is was old, and is not given
     assert [round(level(frame) - first) for frame in frames] == pytest.approx(range(30), abs=2)
     assert [frame.index for frame in frames] == list(range(30))
-    steps = [b.at - a.at for a, b in zip(frames, frames[1:], strict=False)]
+    steps = [b.at - a.at for a, b in pairwise(frames)]
     assert sum(steps) / len(steps) == pytest.approx(1 / 25, rel=0.1)
     assert frames[0].time == 0 and frames[-1].time == pytest.approx(29 / 25, rel=0.1)
     assert camera.losses == 0
@@ -137,7 +137,7 @@ def silent_server():
 def test_it_stops_within_two_seconds_from_every_state(scheme, port):
     server, listening = silent_server()
     url = f"http://127.0.0.1:{port}" if scheme == "refused" else f"{scheme}://127.0.0.1:{listening}/live"
-    before = set(os.listdir("/proc/self/fd"))
+    before = set(Path("/proc/self/fd").iterdir())
     camera = Camera(live_address(url), Limits(open=1.0, read=1.0))
     thread = threading.Thread(target=lambda: [list(frames) for frames in camera])
     thread.start()
@@ -147,7 +147,7 @@ def test_it_stops_within_two_seconds_from_every_state(scheme, port):
     thread.join(5)
     assert not thread.is_alive() and time.monotonic() - start < 2
     server.close()
-    assert set(os.listdir("/proc/self/fd")) <= before
+    assert set(Path("/proc/self/fd").iterdir()) <= before
 
 
 def test_nothing_secret_is_logged(port, caplog):
