@@ -28,6 +28,7 @@ COMMANDS = {
     "parity": "compare a bundle with PyTorch on every backend that runs here",
     "latency": "how fast a bundle is, per component and end to end",
     "path": "what a frame costs from the video's file to the masks', beside the network",
+    "soak": "watch streams for a long time: delay, losses, threads, memory",
     "naive": "what cutting and rewriting the network is worth against the network as it is",
     "layers": "the layers of TensorRT-RTX's engines and what they move, without a GPU",
     "kernels": "what the kernels take of a GPU, compiled without one",

@@ -31,7 +31,7 @@ def serve():
     started = []
 
     def serve(url, count, *options):
-        command = [sys.executable, str(Path(__file__).with_name("camera.py")), url, str(count), *map(str, options)]
+        command = [sys.executable, "-m", "cstm.bench.camera", url, str(count), *map(str, options)]
         started.append(subprocess.Popen(command, stderr=subprocess.DEVNULL))
         return started[-1]
 
