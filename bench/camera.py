@@ -1,7 +1,7 @@
 """A camera on this machine's loopback, for tests and soaks: MPEG-TS over HTTP or UDP, at an even pace.
 
 Frame number n is grey, of level 10 + n % 200, or the next one of a video in a loop. Run as
-`python -m cstm.bench.camera URL COUNT`; `--help` says the rest.
+`python -m cstm.bench.camera URL COUNT`, it prints a line once it can be opened; `--help` says the rest.
 """
 
 from __future__ import annotations
@@ -35,10 +35,12 @@ def main() -> None:
     parser.add_argument("--rubbish-after", type=int, help="send so many frames, and then noise")
     arguments = parser.parse_args()
     if arguments.url.startswith("udp"):
+        print("ready", flush=True)
         _send(arguments, arguments.url)
         return
     port = int(arguments.url.rpartition(":")[2].rstrip("/"))
     with socket.create_server(("127.0.0.1", port)) as server:
+        print("ready", flush=True)
         connection, _ = server.accept()
     with connection, connection.makefile("wb", buffering=0) as out:
         connection.recv(4096)

@@ -76,6 +76,8 @@ def losses(segmenter: Segmenter, times: int = KILLS) -> dict[str, Any]:
     """
     noticed, again = [], []
     url = f"http://127.0.0.1:{_free_port()}"
+    with open_video(DEMO_VIDEO) as video, segmenter.stream(video, SENTENCE) as stream:
+        next(stream)  # what is made once is there
     before = _threads(), _files()
     with segmenter.stream(url, SENTENCE, "latest") as stream:
         watcher = threading.Thread(target=lambda: [None for _ in stream])

@@ -37,6 +37,7 @@ class UnknownWordWarning(UserWarning):
 
 class Segmenter:
     """A loaded bundle, ready for videos. A context manager. Any number of threads may use it; they take turns.
+    It can be pickled, and opens again there; in a forked process it says that it cannot run.
 
     bundle: a bundle's folder. backend: "auto", or a name of `cstm doctor`'s list, which then works or raises; what was
     chosen and why is logged, and is in `reason`.
@@ -61,6 +62,7 @@ class Segmenter:
     ):
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle)
         self.config = self.bundle.config
+        self._options = linked, threads
         opened = open_chain(self.bundle, backend, precision, linked, threads)
         self.backend, self.precision, self.reason, self.chain = (
             opened.backend,
@@ -137,6 +139,10 @@ class Segmenter:
                 unknown = ", ".join(query.unknown)
                 warnings.warn(f"{query.sentence!r}: unknown words: {unknown}", UnknownWordWarning, stacklevel=3)
         return queries
+
+    def __reduce__(self) -> tuple:
+        """Pickled, it is opened again where it is unpickled: the same bundle, backend and precision."""
+        return Segmenter, (self.bundle.path, self.backend.name, self.precision, *self._options)
 
     def close(self) -> None:
         """Release the sessions."""

@@ -22,6 +22,7 @@ from cstm.runtime.pictures import CUT_ANYWHERE, Pictures, reason
 from cstm.runtime.video_file import DEFAULT_FPS, Upright, film_of
 
 LOGGER = logging.getLogger(__name__)
+INTERRUPTED = "Immediate exit requested"  # as FFmpeg calls it, when a time limit is over
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class Camera:
 
     def _tell_of_loss(self, why: str) -> None:
         """Once, however often it is tried again in vain, unless it fails otherwise."""
+        why = why.replace(INTERRUPTED, "it is silent")
         if why != self._why and not self._stopped.is_set():
             LOGGER.warning("%s: not to be had (%s); tried again until it is", self.name, why)
         self._why = why

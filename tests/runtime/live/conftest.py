@@ -1,5 +1,6 @@
 """Streams over a chain that only writes down what it is asked."""
 
+import socket
 import time
 from itertools import groupby
 from operator import attrgetter
@@ -81,3 +82,11 @@ def stream():
     yield stream
     for made in opened:
         made.close()
+
+
+@pytest.fixture
+def free_port():
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]

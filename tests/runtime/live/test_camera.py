@@ -19,26 +19,20 @@ QUICK = Limits(open=4.0, read=1.0, pause=0.05, longest_pause=0.2, give_up=15.0)
 
 
 @pytest.fixture
-def port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
-@pytest.fixture
 def serve():
     """Start a camera, ended with the test."""
     started = []
 
     def serve(url, count, *options):
         command = [sys.executable, "-m", "cstm.bench.camera", url, str(count), *map(str, options)]
-        started.append(subprocess.Popen(command, stderr=subprocess.DEVNULL))
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL))
+        started[-1].stdout.readline()
         return started[-1]
 
     yield serve
     for process in started:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def watch(camera, most):
@@ -59,8 +53,8 @@ def level(frame):
 
 
 @pytest.mark.parametrize("scheme", ["http", "udp"])
-def test_frames_come_with_their_capture_times(serve, port, scheme):
-    url = f"{scheme}://127.0.0.1:{port}"
+def test_frames_come_with_their_capture_times(serve, free_port, scheme):
+    url = f"{scheme}://127.0.0.1:{free_port}"
     serve(url, 200)
     camera = Camera(live_address(url), QUICK)
     (frames,) = watch(camera, 30)
@@ -73,8 +67,8 @@ def test_frames_come_with_their_capture_times(serve, port, scheme):
     assert camera.losses == 0
 
 
-def test_a_camera_that_falls_silent_is_noticed_and_opened_again(serve, port, caplog):
-    url = f"http://127.0.0.1:{port}"
+def test_a_camera_that_falls_silent_is_noticed_and_opened_again(serve, free_port, caplog):
+    url = f"http://127.0.0.1:{free_port}"
     first = serve(url, 500, "--silent-after", 40)
     camera, found = Camera(live_address(url), QUICK), []
 
@@ -98,8 +92,8 @@ def test_a_camera_that_falls_silent_is_noticed_and_opened_again(serve, port, cap
     assert len(caplog.records) < 6  # not a line for each try
 
 
-def test_a_camera_that_changes_its_size_makes_a_cut(serve, port):
-    url = f"udp://127.0.0.1:{port}"
+def test_a_camera_that_changes_its_size_makes_a_cut(serve, free_port):
+    url = f"udp://127.0.0.1:{free_port}"
     first = serve(url, 500)
     camera = Camera(live_address(url), QUICK)
     sizes = []
@@ -116,8 +110,8 @@ def test_a_camera_that_changes_its_size_makes_a_cut(serve, port):
     assert sizes[-1][0] > 1 and sizes[-1][1] == (96, 128)
 
 
-def test_rubbish_ends_no_more_than_the_connection(serve, port):
-    url = f"http://127.0.0.1:{port}"
+def test_rubbish_ends_no_more_than_the_connection(serve, free_port):
+    url = f"http://127.0.0.1:{free_port}"
     serve(url, 80, "--rubbish-after", 40)
     camera = Camera(live_address(url), Limits(open=4.0, read=1.0, pause=0.05, longest_pause=0.1, give_up=0.5))
     frames = []
@@ -134,9 +128,9 @@ def silent_server():
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http", "udp", "tcp", "refused"])
-def test_it_stops_within_two_seconds_from_every_state(scheme, port):
+def test_it_stops_within_two_seconds_from_every_state(scheme, free_port):
     server, listening = silent_server()
-    url = f"http://127.0.0.1:{port}" if scheme == "refused" else f"{scheme}://127.0.0.1:{listening}/live"
+    url = f"http://127.0.0.1:{free_port}" if scheme == "refused" else f"{scheme}://127.0.0.1:{listening}/live"
     before = set(Path("/proc/self/fd").iterdir())
     camera = Camera(live_address(url), Limits(open=1.0, read=1.0))
     thread = threading.Thread(target=lambda: [list(frames) for frames in camera])
@@ -150,8 +144,8 @@ def test_it_stops_within_two_seconds_from_every_state(scheme, port):
     assert set(Path("/proc/self/fd").iterdir()) <= before
 
 
-def test_nothing_secret_is_logged(port, caplog):
-    url = f"rtsp://anna:geheim@127.0.0.1:{port}/live?key=abc123"
+def test_nothing_secret_is_logged(free_port, caplog):
+    url = f"rtsp://anna:geheim@127.0.0.1:{free_port}/live?key=abc123"
     camera = Camera(live_address(url), Limits(open=1.0, give_up=0.0, pause=0.01))
     with caplog.at_level(logging.DEBUG), pytest.raises(VideoError) as error:
         list(camera)
