@@ -10,11 +10,13 @@ from cstm.commands.types import finite, positive
 from cstm.console import make_console
 from cstm.files import write_json
 
+CLIPS = 200
 WHAT = {
     "live": "a camera of 25 frames a second: ages of masks, and what is dropped",
     "fast": "the same camera, sending twice as fast as the network is",
     "losses": "a camera that falls silent and comes back, 20 times",
     "threads": "one segmenter used by 1, 2 and 4 threads",
+    "between": "held and moved masks against true ones, on sprites",
     "memory": "a long video: whether memory grows",
 }
 
@@ -35,6 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     import os
 
     from cstm.bench import soak
+    from cstm.bench.between import between
     from cstm.bench.machine import machine
     from cstm.runtime.segmenter import Segmenter
 
@@ -45,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
             "fast": lambda: soak.fast(segmenter, arguments.minutes),
             "losses": lambda: soak.losses(segmenter),
             "threads": lambda: soak.threads(segmenter),
+            "between": lambda: between(CLIPS, segmenter.config.size),
             "memory": lambda: soak.memory(segmenter, arguments.minutes, arguments.every),
         }
         load = os.getloadavg()[0]
