@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sprites.add_argument("out", type=Path, help="a new folder")
     sprites.add_argument("--clips", type=int, default=250, metavar="N", help="default: 250")
     sprites.add_argument("--size", type=int, default=192, metavar="R", help="side of a frame in pixels (default: 192)")
+    sprites.add_argument("--cutouts", metavar="DIR", help="photographs that act instead of emoji")
     sheet = commands.add_parser("sheet", help="a picture of some sprite clips with their sentences")
     sheet.set_defaults(make=_sheet)
     sheet.add_argument("out", type=Path, help="an image file")
