@@ -70,7 +70,8 @@ def conv_norm(conv: SameConv2d, active: bool = True) -> nn.Sequential:
 
 def efficientnet_stages() -> nn.ModuleList:
     """Five modules, each halving height and width: [B,3,R,R] -> [B,16,R/2,R/2] -> ... -> [B,320,R/32,R/32]."""
-    channels, stages = STEM, []
+    channels = STEM
+    stages: list[nn.Module] = []
     for groups in STAGES:
         layers: list[nn.Module] = [] if stages else [Standardise(), conv_norm(SameConv2d(3, STEM, 3, 2))]
         for count, kernel, stride, expansion, out_channels in groups:
