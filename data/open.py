@@ -46,7 +46,8 @@ def open_dataset(data: str | Path, split: str, config: CSTMConfig, window: str =
 
 
 def cached_sprites(split: str, **options: Any) -> Path:
-    """The folder of a set of sprites, written on first use. A change to the generator makes a new one."""
+    """The folder of a set of sprites, written on first use. A change to the generator or to the cut-outs makes a new
+    one."""
     from cstm.data.sprites.options import SpriteOptions
     from cstm.data.sprites.write import write_sprites
 
@@ -54,6 +55,9 @@ def cached_sprites(split: str, **options: Any) -> Path:
     here = Path(__file__).parent
     made_of = sorted(file for part in ("sprites", "art") for file in (here / part).rglob("*") if file.suffix != ".pyc")
     source = b"".join(file.read_bytes() for file in made_of if file.is_file())
+    if chosen.cutouts:
+        pictures = sorted(file for file in Path(chosen.cutouts).rglob("*") if file.is_file())
+        source += repr([(str(file), file.stat().st_size) for file in pictures]).encode()
     key = hashlib.sha256(source + repr(chosen).encode()).hexdigest()[:12]
     folder = cache_folder() / f"sprites-{split}-{key}"
     if not folder.is_dir():
