@@ -23,6 +23,7 @@ import numpy as np
 from cstm.bench.camera import FPS
 from cstm.data.demo import DEMO_SENTENCES, DEMO_VIDEO
 from cstm.errors import VideoError
+from cstm.runtime.live.camera import Camera
 from cstm.runtime.segmenter import Segmenter
 from cstm.runtime.video import open_video
 
@@ -80,6 +81,8 @@ def losses(segmenter: Segmenter, times: int = KILLS) -> dict[str, Any]:
         next(stream)  # what is made once is there
     before = _threads(), _files()
     with segmenter.stream(url, SENTENCE, "latest") as stream:
+        camera = stream.source
+        assert isinstance(camera, Camera)
         watcher = threading.Thread(target=lambda: [None for _ in stream])
         watcher.start()
         for number in range(times):
@@ -88,7 +91,7 @@ def losses(segmenter: Segmenter, times: int = KILLS) -> dict[str, Any]:
                 _wait(lambda seen=seen: stream.counts.segmented > seen)
                 again.append(time.monotonic() - started)
                 last, decoded = time.monotonic(), 0
-                while stream.source.losses <= number:
+                while camera.losses <= number:
                     if stream.counts.decoded != decoded:
                         last, decoded = time.monotonic(), stream.counts.decoded
                     time.sleep(0.005)

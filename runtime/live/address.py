@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from cstm.errors import VideoError
 
@@ -82,7 +82,7 @@ def _secrets(url: str) -> list[str]:
     return [user, *user.split(":", 1)[1:], parts.query, *(pair.partition("=")[2] for pair in parts.query.split("&"))]
 
 
-def _split(url: str):  # type: ignore[no-untyped-def]
+def _split(url: str) -> SplitResult | None:
     try:
         return urlsplit(url)
     except ValueError:

@@ -12,6 +12,7 @@ from itertools import groupby
 from operator import attrgetter
 
 import av
+import numpy as np
 from av.container import InputContainer
 
 from cstm.errors import CSTMError, VideoError
@@ -22,6 +23,7 @@ from cstm.runtime.pictures import CUT_ANYWHERE, Pictures, reason
 from cstm.runtime.video_file import DEFAULT_FPS, Upright, film_of
 
 LOGGER = logging.getLogger(__name__)
+SOONEST = 1e-3  # seconds between the times of two frames
 INTERRUPTED = "Immediate exit requested"  # as FFmpeg calls it, when a time limit is over
 
 
@@ -54,6 +56,7 @@ class Camera:
         self._stopped = threading.Event()
         self._index, self._connection = 0, 0
         self._start: float | None = None
+        self._time = -SOONEST
         self._why: str | None = None
         self._pause, self._came = self.limits.pause, 0.0
 
@@ -132,8 +135,10 @@ class Camera:
         if pictures.loss:
             raise VideoError(pictures.loss)
 
-    def _captured(self, image, at: float) -> Captured:  # type: ignore[no-untyped-def]
+    def _captured(self, image: np.ndarray, at: float) -> Captured:
         self._start = at if self._start is None else self._start
-        frame = Captured(self._index, at - self._start, image, at, self._connection)
+        # A frame that comes sooner after its stamp than any before sets the clock back.
+        self._time = max(at - self._start, self._time + SOONEST)
+        frame = Captured(self._index, self._time, image, at, self._connection)
         self._index += 1
         return frame

@@ -48,7 +48,8 @@ class Handover:
         self._changed = threading.Condition()
         self._counts: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
-        self._ended, self._closed, self._error = False, False, None
+        self._ended, self._closed = False, False
+        self._error: BaseException | None = None
 
     @property
     def counts(self) -> Counts:
