@@ -48,6 +48,7 @@ class Handover:
         self._changed = threading.Condition()
         self._counts: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
+        self._chosen: int | None = None  # with latest, the next frame to be segmented
         self._ended, self._closed = False, False
         self._error: BaseException | None = None
 
@@ -67,7 +68,8 @@ class Handover:
         with self._changed:
             while len(self._ready) >= self.policy.waiting and not self._closed:
                 if self.policy.latest:
-                    self._ready.popleft()
+                    # All but the chosen one: it would never come to be segmented where the taker is slow.
+                    del self._ready[self._ready[0].frame.index == self._chosen]
                     self._dropped[LATE] += 1
                 else:
                     self._changed.wait()
@@ -117,5 +119,9 @@ class Handover:
     def _passed_over(self, frame: Captured) -> str | None:
         if not self.policy.is_target(frame.index):
             return NO_TARGET
-        overtaken = self.policy.latest and any(self.policy.is_target(later.frame.index) for later in self._ready)
-        return LATE if overtaken else None
+        if not self.policy.latest:
+            return None
+        if self._chosen is None or self._chosen < frame.index:
+            later = (ready.frame.index for ready in self._ready if self.policy.is_target(ready.frame.index))
+            self._chosen = max(later, default=frame.index)
+        return LATE if frame.index < self._chosen else None

@@ -58,6 +58,16 @@ def test_frames_in_between_get_masks_too_and_it_is_said(stream, between, how):
     assert balanced(found[5].counts) and found[5].counts.segmented == 2
 
 
+def test_a_slow_taker_of_frames_in_between_leaves_some_to_be_segmented(stream):
+    """Each frame in between takes longer than the next one to come: the newest is always another."""
+    watched, found = stream(Frames(200, gap=0.005), policy="latest", between="move"), []
+    for masks in watched:
+        time.sleep(0.015)
+        found.append(masks.how)
+    assert found.count("segmented") >= len(found) // 9
+    assert watched.counts.waiting == 0
+
+
 def test_at_all_times_each_frame_is_accounted_for(stream):
     watched = stream(Frames(60, gap=0.002), policy="latest", between="hold", chain=WritingChain(slow))
     assert all(balanced(masks.counts) for masks in watched)
