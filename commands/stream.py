@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from cstm.runtime.live.address import live_address
     from cstm.runtime.live.sinks import OverlaySink, lines
-    from cstm.runtime.segment_video import UNTRAINED
+    from cstm.runtime.result_files import UNTRAINED
     from cstm.runtime.segmenter import Segmenter
 
     policy = arguments.policy or ("latest" if live_address(arguments.source) else "block")

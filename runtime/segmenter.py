@@ -159,6 +159,8 @@ class Segmenter:
     ) -> Generator[FrameMasks, None, None]:
         with video, closing(ahead(clip_windows(video, self.config, every, clip_fps))) as windows:
             for frame, pixels, clip in windows:
+                if video.targets is not None and frame.index not in video.targets:
+                    continue
                 logits = self.finder.logits(pixels, clip, language_plans)
                 masks, scores = self.finder.masks(logits, frame.image.shape[:2])
                 yield FrameMasks(frame.index, frame.time, frame.image, masks, scores)

@@ -16,11 +16,10 @@ import numpy as np
 from av.container import InputContainer
 
 from cstm.errors import CSTMError, VideoError
-from cstm.runtime.frame_times import FrameTimes
 from cstm.runtime.live.address import Address
 from cstm.runtime.live.captured import CaptureClock, Captured
-from cstm.runtime.pictures import CUT_ANYWHERE, Pictures, reason
-from cstm.runtime.video_file import DEFAULT_FPS, Upright, film_of
+from cstm.runtime.pictures import Pictures, reason
+from cstm.runtime.video_file import Upright, film_of, frame_times, pace
 
 LOGGER = logging.getLogger(__name__)
 SOONEST = 1e-3  # seconds between the times of two frames
@@ -119,8 +118,8 @@ class Camera:
     def _frames(self, container: InputContainer) -> Iterator[Captured]:
         stream = film_of(self.name, container)
         stream.thread_type = "SLICE"  # threads for frames hold back as many frames
-        self.fps = float(stream.guessed_rate or stream.average_rate or DEFAULT_FPS)
-        times = FrameTimes(self.fps, joined=container.format.name in CUT_ANYWHERE)
+        self.fps = pace(stream)
+        times = frame_times(container, stream)
         upright, clock, size = Upright(self.name), CaptureClock(), None
         pictures = Pictures(container, stream)
         for picture in pictures:
