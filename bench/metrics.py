@@ -83,8 +83,9 @@ def summarise(outcomes: list[Outcome], protocol: str) -> dict:
     """The figures of all samples, and, with the same names, of parts of them.
 
     Those of `figures`; non_trivial: the figures of the samples of that difficulty; per_actor, per_action and, where
-    videos are few, per_video: figures by name; ci: `intervals`; protocol. Samples whose sentence is of nobody in the
-    clip are in `presence` alone. RequestError when there is no sample; errors as in `check_protocol`.
+    videos are few and their actors of no class, per_video: figures by name; ci: `intervals`; protocol. Samples whose
+    sentence is of nobody in the clip are in `presence` alone. RequestError when there is no sample; errors as in
+    `check_protocol`.
     """
     check_protocol(protocol)
     everything, outcomes = outcomes, [o for o in outcomes if o.reference.present]
@@ -97,7 +98,7 @@ def summarise(outcomes: list[Outcome], protocol: str) -> dict:
         "protocol": protocol,
         "per_actor": _by(outcomes, lambda reference: reference.actor, protocol),
         "per_action": _by(outcomes, lambda reference: reference.action, protocol),
-        "per_video": _by(outcomes, lambda reference: reference.video, protocol) if few else {},
+        "per_video": _by(outcomes, lambda r: None if r.actor else r.video, protocol) if few else {},
         "presence": presence(everything),
     }
 

@@ -6,7 +6,6 @@ from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from cstm.data.sample import Reference, Sample
@@ -82,6 +81,8 @@ class RealVideos:
 @lru_cache(maxsize=4096)
 def _read_mask(path: Path) -> np.ndarray:
     """bool [H,W]."""
+    import cv2  # late: naming a dataset, as the command line does, needs none
+
     image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if image is None:
         raise DatasetError(f"{path}: cannot be read; copy the sequence again")
