@@ -13,6 +13,7 @@ from cstm.errors import RequestError
 from cstm.files import is_special
 from cstm.progress import progress
 
+ABSENT = "keep", "mark", "hide"  # as in runtime.segmenter
 LINK = {"auto": None, "frame": True, "components": False}
 
 
@@ -26,6 +27,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=finite,
         metavar="FPS",
         help="watch the video at this pace, such as 30 for one of 60, by its frames' times (default: frame by frame)",
+    )
+    parser.add_argument(
+        "--absent",
+        choices=ABSENT,
+        default=ABSENT[0],
+        help="masks of actors that are probably not there: as they are; outlined, and said; or empty (default: keep)",
+    )
+    parser.add_argument(
+        "--smooth",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="the median response of N frames, an odd number: 3 takes away what flickers for one (default: 1)",
     )
     parser.add_argument("--no-audio", action="store_true", help="an overlay without the video's sound")
     parser.add_argument(
@@ -85,6 +99,8 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.clip_fps,
             not arguments.no_audio,
             arguments.encoder,
+            arguments.absent,
+            arguments.smooth,
         )
     places = list(filter(None, (overlay, arguments.masks)))
     told = sys.stderr if any(map(is_special, places)) else sys.stdout  # the file may be standard output itself

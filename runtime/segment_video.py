@@ -13,7 +13,7 @@ from cstm.runtime.ahead import ahead
 from cstm.runtime.encoders import X264
 from cstm.runtime.masks_formats import masks_writer
 from cstm.runtime.overlay import Overlay
-from cstm.runtime.segmenter import Segmenter
+from cstm.runtime.segmenter import KEEP, MARK, Segmenter
 from cstm.runtime.video import Video
 from cstm.runtime.video_writer import VideoWriter
 
@@ -39,18 +39,20 @@ def segment_to_files(
     clip_fps: float | None = None,
     sound: bool = True,
     encoder: str = X264,
+    absent: str = KEEP,
+    smoothing: int = 1,
 ) -> Written:
     """Segment `video` and write the overlay video (mp4) and the masks, those that are asked for.
 
     Reading, the network and writing run at the same time, and no picture is kept. The overlay shows each frame when the
     video does, and has its sound if `sound`; the masks' name says in which form they are, see `masks_formats`.
-    clip_fps: as `Segmenter.segment` has it. encoder: as `VideoWriter` has it. report: called with each finished frame's
-    index.
+    clip_fps, absent, smoothing: as `Segmenter.segment` has them; "mark" shows in the overlay. encoder: as `VideoWriter`
+    has it. report: called with each finished frame's index.
     A video that breaks off is written up to there; VideoError only when there was nothing to write.
     """
     count, broken = 0, None
     check_places(video.name, overlay, masks)
-    results = segmenter.segment(video, sentences, every, clip_fps)
+    results = segmenter.segment(video, sentences, every, clip_fps, absent, smoothing)
     trained = segmenter.bundle.trained
     head = {
         "video": Path(video.name).name,
@@ -66,7 +68,8 @@ def segment_to_files(
         try:
             for result in stack.enter_context(closing(ahead(results))):
                 if writer:
-                    painter.draw_onto(result.image, result.masks)  # nobody else will see it
+                    seen = result.seen if absent == MARK else None
+                    painter.draw_onto(result.image, result.masks, seen)  # nobody else will see it
                     writer.write(result.image, result.time)
                 if masks_file:
                     masks_file.write(result)

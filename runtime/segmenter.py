@@ -16,11 +16,16 @@ from cstm.models.contract import CLIP, FRAME
 from cstm.runtime.ahead import ahead
 from cstm.runtime.bundle import Bundle
 from cstm.runtime.frame_masks import FrameMasks
+from cstm.runtime.manifest import REBUILD
 from cstm.runtime.opening import open_chain
 from cstm.runtime.postprocess import masks, probabilities, scores
 from cstm.runtime.preprocess import clip_windows
+from cstm.runtime.presence import Track
+from cstm.runtime.smooth import check_smoothing, smooth
 from cstm.runtime.text import Query, stack
 from cstm.runtime.video import Video, Watched, checked_pace, open_video
+
+ABSENT = KEEP, MARK, HIDE = "keep", "mark", "hide"
 
 
 class UntrainedWarning(UserWarning):
@@ -69,7 +74,13 @@ class Segmenter:
             warnings.warn("the bundle holds untrained weights: its masks mean nothing", UntrainedWarning, stacklevel=2)
 
     def segment(
-        self, video: Video | Watched, sentences: str | list[str], every: int = 1, clip_fps: float | None = None
+        self,
+        video: Video | Watched,
+        sentences: str | list[str],
+        every: int = 1,
+        clip_fps: float | None = None,
+        absent: str = KEEP,
+        smoothing: int = 1,
     ) -> Generator[FrameMasks, None, None]:
         """The masks of every `every`-th frame, frame by frame, while the video is read, a little ahead, in a thread.
 
@@ -77,6 +88,9 @@ class Segmenter:
         sentences: one or several; each is read, and its language plan made, once.
         clip_fps: frames a second at which the network watches the video, by the frames' times: the pace that it was
         trained at, for a video of another, such as 60. None takes the frames as they come.
+        absent: of ABSENT, what becomes of masks whose actor is not `seen`: "keep" keeps them, as the paper does, and so
+        does "mark", for whoever shows them; "hide" empties them. smoothing: segmented frames, an odd number, whose
+        median response each takes; 3 removes what is seen, or lost, in one frame alone.
         QueryError or VideoError at once when they cannot be read; VideoError after the last readable frame when the
         video breaks off.
         """
@@ -84,8 +98,13 @@ class Segmenter:
         if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
             raise RequestError(f"every={reprlib.repr(every)}: must be a whole number, 1 or more")
         pace = None if clip_fps is None else checked_pace("clip_fps", clip_fps, RequestError)
+        if absent not in ABSENT or (absent != KEEP and not self.bundle.manifest.presence):
+            known = f"must be of {', '.join(ABSENT)}" if absent not in ABSENT else f"the bundle cannot tell; {REBUILD}"
+            raise RequestError(f"absent={reprlib.repr(absent)}: {known}")
+        check_smoothing(smoothing)
         language_plans = self._language_plans(queries)
-        return self._frames(video if isinstance(video, Video) else open_video(video), language_plans, int(every), pace)
+        video = video if isinstance(video, Video) else open_video(video)
+        return self._frames(video, language_plans, int(every), pace, absent == HIDE, smoothing)
 
     def queries(self, sentences: str | list[str]) -> list[Query]:
         """The sentences as the network reads them; warns (UnknownWordWarning) of words it has never seen."""
@@ -117,12 +136,19 @@ class Segmenter:
         return [self.chain.language_plan(stack(batch)) for batch in batches]
 
     def _frames(
-        self, video: Video, language_plans: list[dict], every: int, clip_fps: float | None
+        self, video: Video, language_plans: list[dict], every: int, clip_fps: float | None, hide: bool, smoothing: int
     ) -> Generator[FrameMasks, None, None]:
+        track = Track(self.bundle.manifest.presence)
         with video, closing(ahead(clip_windows(video, self.config, every, clip_fps))) as windows:
-            for frame, pixels, clip in windows:
-                given = {FRAME: pixels[None], CLIP: clip[None]}
-                logits = [self.chain.mask_logits(given, language_plan) for language_plan in language_plans]
-                likely = probabilities(np.concatenate(logits))
-                found = masks(likely, frame.image.shape[:2], self.config.mask_rule)
-                yield FrameMasks(frame.index, frame.time, frame.image, found, scores(likely))
+            responses = ((frame, self._logits(pixels, clip, language_plans)) for frame, pixels, clip in windows)
+            for frame, logits in smooth(responses, smoothing):
+                likely = probabilities(logits)
+                found, told = masks(likely, frame.image.shape[:2], self.config.mask_rule), track(logits, frame.time)
+                if hide and told.seen is not None:
+                    found[~told.seen] = False
+                yield FrameMasks(frame.index, frame.time, frame.image, found, scores(likely), *told)
+
+    def _logits(self, pixels: np.ndarray, clip: np.ndarray, language_plans: list[dict]) -> np.ndarray:
+        """Of one frame, uint8 [3,R,R], and its clip, uint8 [3,T,R,R], for all sentences: float32 [Q,1,R,R]."""
+        given = {FRAME: pixels[None], CLIP: clip[None]}
+        return np.concatenate([self.chain.mask_logits(given, language_plan) for language_plan in language_plans])
