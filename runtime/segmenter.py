@@ -7,6 +7,7 @@ import reprlib
 import warnings
 from collections.abc import Generator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,15 @@ from cstm.runtime.live.camera import Camera, Limits
 from cstm.runtime.live.policy import Policy
 from cstm.runtime.live.recorded import Recorded
 from cstm.runtime.live.stream import Stream
+from cstm.runtime.manifest import REBUILD
 from cstm.runtime.opening import open_chain
 from cstm.runtime.preprocess import clip_windows, look_ahead
+from cstm.runtime.presence import Track
+from cstm.runtime.smooth import check_smoothing, smooth
 from cstm.runtime.text import Query
 from cstm.runtime.video import Video, Watched, checked_pace, open_video
+
+ABSENT = KEEP, MARK, HIDE = "keep", "mark", "hide"
 
 
 class UntrainedWarning(UserWarning):
@@ -76,7 +82,13 @@ class Segmenter:
             warnings.warn("the bundle holds untrained weights: its masks mean nothing", UntrainedWarning, stacklevel=2)
 
     def segment(
-        self, video: Video | Watched, sentences: str | list[str], every: int = 1, clip_fps: float | None = None
+        self,
+        video: Video | Watched,
+        sentences: str | list[str],
+        every: int = 1,
+        clip_fps: float | None = None,
+        absent: str = KEEP,
+        smoothing: int = 1,
     ) -> Generator[FrameMasks, None, None]:
         """The masks of every `every`-th frame, frame by frame, while the video is read, a little ahead, in a thread.
 
@@ -84,6 +96,9 @@ class Segmenter:
         sentences: one or several; each is read, and its language plan made, once.
         clip_fps: frames a second at which the network watches the video, by the frames' times: the pace that it was
         trained at, for a video of another, such as 60. None takes the frames as they come.
+        absent: of ABSENT, what becomes of masks whose actor is not `seen`: "keep" keeps them, as the paper does, and so
+        does "mark", for whoever shows them; "hide" empties them. smoothing: segmented frames, an odd number, whose
+        median response each takes; 3 removes what is seen, or lost, in one frame alone.
         QueryError or VideoError at once when they cannot be read; VideoError after the last readable frame when the
         video breaks off.
         """
@@ -91,8 +106,13 @@ class Segmenter:
         if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
             raise RequestError(f"every={reprlib.repr(every)}: must be a whole number, 1 or more")
         pace = None if clip_fps is None else checked_pace("clip_fps", clip_fps, RequestError)
+        if absent not in ABSENT or (absent != KEEP and not self.bundle.manifest.presence):
+            known = f"must be of {', '.join(ABSENT)}" if absent not in ABSENT else f"the bundle cannot tell; {REBUILD}"
+            raise RequestError(f"absent={reprlib.repr(absent)}: {known}")
+        check_smoothing(smoothing)
         language_plans = self.finder.language_plans(queries)
-        return self._frames(video if isinstance(video, Video) else open_video(video), language_plans, int(every), pace)
+        video = video if isinstance(video, Video) else open_video(video)
+        return self._frames(video, language_plans, int(every), pace, absent == HIDE, smoothing)
 
     def stream(
         self,
@@ -119,7 +139,8 @@ class Segmenter:
             frames: Camera | Recorded = Camera(address, limits)
         else:
             frames = Recorded(source if isinstance(source, Video) else open_video(source))
-        return Stream(self.finder, frames, self.queries, sentences, chosen, between, pace)
+        track = partial(Track, self.bundle.manifest.presence)
+        return Stream(self.finder, frames, self.queries, sentences, chosen, between, pace, track)
 
     @property
     def look_ahead(self) -> int:
@@ -155,12 +176,15 @@ class Segmenter:
         self.close()
 
     def _frames(
-        self, video: Video, language_plans: list[dict], every: int, clip_fps: float | None
+        self, video: Video, language_plans: list[dict], every: int, clip_fps: float | None, hide: bool, smoothing: int
     ) -> Generator[FrameMasks, None, None]:
+        track = Track(self.bundle.manifest.presence)
         with video, closing(ahead(clip_windows(video, self.config, every, clip_fps))) as windows:
-            for frame, pixels, clip in windows:
-                if video.targets is not None and frame.index not in video.targets:
-                    continue
-                logits = self.finder.logits(pixels, clip, language_plans)
+            targets = (each for each in windows if video.targets is None or each[0].index in video.targets)
+            responses = ((frame, self.finder.logits(*seen, language_plans)) for frame, *seen in targets)
+            for frame, logits in smooth(responses, smoothing):
                 masks, scores = self.finder.masks(logits, frame.image.shape[:2])
-                yield FrameMasks(frame.index, frame.time, frame.image, masks, scores)
+                told = track(logits, frame.time)
+                if hide and told.seen is not None:
+                    masks[~told.seen] = False
+                yield FrameMasks(frame.index, frame.time, frame.image, masks, scores, *told)

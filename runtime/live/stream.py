@@ -22,6 +22,7 @@ from cstm.runtime.live.handover import NO_MASKS, Counts, Handover, Ready
 from cstm.runtime.live.motion import moved
 from cstm.runtime.live.policy import Policy
 from cstm.runtime.preprocess import clip_windows
+from cstm.runtime.presence import Told, Track
 from cstm.runtime.text import Query
 from cstm.runtime.video_file import DEFAULT_FPS
 
@@ -36,6 +37,7 @@ class _Found(NamedTuple):
     ready: Ready
     masks: np.ndarray
     scores: np.ndarray
+    told: Told
     sentences: tuple[str, ...]
     failed: tuple[str, ...]
 
@@ -58,7 +60,7 @@ class LiveSource(Protocol):
         """As said above."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LiveMasks(FrameMasks):
     """As FrameMasks, of a stream.
 
@@ -82,7 +84,8 @@ class Stream:
 
     source: read ahead in a thread from now on. sentences: may be changed by any thread, from the next frame on. policy:
     which frames are segmented. between: what the others get: None, they are left out; "hold", the masks before theirs;
-    "move", those moved along with the picture. read: how sentences are read.
+    "move", those moved along with the picture. read: how sentences are read. track: makes what follows
+    their actors' presence.
     Ends when the source does; errors of the source come after the last masks.
     """
 
@@ -95,6 +98,7 @@ class Stream:
         policy: Policy,
         between: str | None = None,
         clip_fps: float | None = None,
+        track: Callable[[], Track] = lambda: Track(None),
     ):
         if between not in BETWEEN:
             raise RequestError(f"between={between!r}: must be None, 'hold' or 'move'")
@@ -103,6 +107,7 @@ class Stream:
         self._queries = read(sentences)
         self._handover = Handover(policy)
         self._last: _Found | None = None
+        self._new_track, self._track = track, track()
         self._asked: Future[LiveMasks | None] | None = None
         self._asking = ThreadPoolExecutor(1, thread_name_prefix="cstm-stream")
         self._to_unix = time.time() - time.monotonic()
@@ -181,7 +186,13 @@ class Stream:
         masks, scores = self._finder.masks(logits, ready.frame.image.shape[:2])
         sentences = tuple(query.sentence for query in queries)
         failed = tuple(sentence for sentence, bad in zip(sentences, broken, strict=True) if bad)
-        self._last = _Found(ready, masks, scores, sentences, failed)
+        if self._last and (self._last.sentences, self._last.ready.frame.connection) != (
+            sentences,
+            ready.frame.connection,
+        ):
+            self._track = self._new_track()
+        told = self._track(logits, ready.frame.time)
+        self._last = _Found(ready, masks, scores, told, sentences, failed)
         return self._result(ready.frame, self._last, SEGMENTED)
 
     def _carried(self, ready: Ready) -> LiveMasks | None:
@@ -202,6 +213,7 @@ class Stream:
             frame.image,
             found.masks,
             found.scores,
+            *found.told,
             sentences=found.sentences,
             how=how,
             captured=frame.at + self._to_unix,
