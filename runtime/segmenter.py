@@ -181,7 +181,7 @@ class Segmenter:
         track = Track(self.bundle.manifest.presence)
         with video, closing(ahead(clip_windows(video, self.config, every, clip_fps))) as windows:
             targets = (each for each in windows if video.targets is None or each[0].index in video.targets)
-            responses = ((frame, self.finder.logits(*seen, language_plans)) for frame, *seen in targets)
+            responses = ((frame, self.finder.logits(pixels, clip, language_plans)) for frame, pixels, clip in targets)
             for frame, logits in smooth(responses, smoothing):
                 masks, scores = self.finder.masks(logits, frame.image.shape[:2])
                 told = track(logits, frame.time)
