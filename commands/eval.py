@@ -21,6 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="test", help="default: test")
     parser.add_argument("--protocol", choices=PROTOCOLS, default=PROTOCOLS[0], help=f"default: {PROTOCOLS[0]}")
     parser.add_argument("--window", choices=WINDOWS, default=WINDOWS[0], help=f"default: {WINDOWS[0]}")
+    parser.add_argument(
+        "--cutouts", type=Path, metavar="DIR", help="photographs that act instead of the sprites' emoji"
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N samples")
     parser.add_argument("--json", type=Path, metavar="F", help="write the figures as JSON")
 
@@ -37,7 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
         atomic_path(arguments.json) if arguments.json else nullcontext() as file,
         predictor_of(arguments) as predictor,
     ):
-        dataset = open_dataset(arguments.data, arguments.split, predictor.config, arguments.window)
+        cutouts = {"cutouts": str(arguments.cutouts.resolve())} if arguments.cutouts else {}
+        dataset = open_dataset(arguments.data, arguments.split, predictor.config, arguments.window, **cutouts)
         figures = summarise(evaluate(predictor, dataset, arguments.protocol, limit=arguments.limit), arguments.protocol)
         make_console().print(table(figures))
         window = f"{arguments.window} window"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cstm.runtime.crew import Opened, Opening
     from cstm.runtime.result_files import ResultFiles, Written
 
+ABSENT = "keep", "mark", "hide"  # as in runtime.segmenter
 LINK = {"auto": None, "frame": True, "components": False}
 
 
@@ -31,6 +32,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=finite,
         metavar="FPS",
         help="watch the video at this pace, such as 30 for one of 60, by its frames' times (default: frame by frame)",
+    )
+    parser.add_argument(
+        "--absent",
+        choices=ABSENT,
+        default=ABSENT[0],
+        help="masks of actors that are probably not there: as they are; outlined, and said; or empty (default: keep)",
+    )
+    parser.add_argument(
+        "--smooth",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="the median response of N frames, an odd number: 3 takes away what flickers for one (default: 1)",
     )
     parser.add_argument("--no-audio", action="store_true", help="an overlay without the video's sound")
     parser.add_argument(
@@ -78,6 +92,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not overlay and not arguments.masks:
         overlay = Path(f"{Path(arguments.video).stem}.overlay.mp4")
     check_places(arguments.video, overlay, arguments.masks)
+    if arguments.workers > 1 and (arguments.absent != "keep" or arguments.smooth != 1):
+        raise RequestError("--absent and --smooth look at the whole video in turn; leave out --workers")
     files = ResultFiles(overlay, arguments.masks, not arguments.no_audio, arguments.encoder)
     opening = Opening(arguments.bundle, arguments.backend, arguments.precision, LINK[arguments.link], arguments.threads)
     written, backend = (_by_one if arguments.workers == 1 else _by_many)(arguments, opening, files)
@@ -109,6 +125,8 @@ def _by_one(arguments: argparse.Namespace, opening: Opening, files: ResultFiles)
             arguments.clip_fps,
             files.sound,
             files.encoder,
+            arguments.absent,
+            arguments.smooth,
         )
         return written, f"{segmenter.backend.name} in {segmenter.precision}"
 

@@ -12,11 +12,12 @@ from cstm.calibration.held_out import check_budget
 from cstm.calibration.plan import PrecisionPlan
 from cstm.calibration.samples import CalibrationOptions
 from cstm.console import make_console
+from cstm.data.open import SPRITES
 from cstm.errors import RequestError
 from cstm.export import publish
 from cstm.export.attention import check_request
 from cstm.export.build_display import BuildDisplay
-from cstm.export.checks import check_chain, check_masks
+from cstm.export.checks import check_chain, check_masks, fit_presence
 from cstm.export.choices import AUTO
 from cstm.export.engines import EngineOptions, engine_backend
 from cstm.export.link_frame import LinkFrame
@@ -108,7 +109,9 @@ class BuildBundle:
     def _make_files(self, reference: Reference) -> tuple[Manifest, list[Made]]:
         """Models and engines, checked; the manifest that tells of them, and their rows."""
         options, names, precisions = self.options, list(reference.components), self.options.precisions
-        self.display.expect(self._count(len(names)))
+        trained = reference.provenance["kind"] not in RANDOM_WEIGHTS
+        fits = trained and options.calibration.data == SPRITES  # no other set says who is absent
+        self.display.expect(self._count(len(names)) + fits)
         models = MakeModels(self.steps, reference, options.calibration, options.plan)
         made = [row for row in map(models.fp32, names) if row.precision in precisions]
         plan = models.plan.to_dict() if "int8" in precisions else None
@@ -122,6 +125,7 @@ class BuildBundle:
         made += [row for row in linked if row.precision != "fp32" or "fp32" in precisions]
         parity = [check_chain(self.steps, reference, p, whole) for p in precisions for whole in (False, True)]
         accuracy = check_masks(self.steps, reference, models, [p for p in precisions if p != "fp32"], options.max_drop)
+        presence = fit_presence(self.steps, reference) if fits else None
         del models
         reference.forget()  # engines need their memory for themselves
         engines = self._make_engines(reference)
@@ -129,11 +133,12 @@ class BuildBundle:
         files = [CHECKPOINT, GOLDEN, *reference.words, *(row.file for row in made)]
         return Manifest(
             reference.config,
-            {**reference.provenance, "trained": reference.provenance["kind"] not in RANDOM_WEIGHTS},
+            {**reference.provenance, "trained": trained},
             options.max_batch,
             precisions,
             tuple(record for _, record in engines),
             {name: self._file(name) for name in sorted(files)},
+            presence=presence,
             built=[row.to_dict() for row in made],
             parity=parity,
             accuracy=accuracy,

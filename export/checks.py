@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cstm.calibration import presence as calibration
 from cstm.calibration.accuracy import MaskAccuracy
 from cstm.export.make_models import MakeModels
 from cstm.export.reference import Reference
 from cstm.export.steps import Info, Steps
 from cstm.export.verify import verify_chain
 from cstm.models.contract import contract, parts, program
+from cstm.runtime.backends.onnxruntime import OnnxRuntimeSession
 from cstm.runtime.bundle import GOLDEN, onnx_file
+from cstm.runtime.chain import Chain
+from cstm.runtime.manifest import PresenceRecord
 
 
 def check_chain(steps: Steps, reference: Reference, precision: str, linked: bool) -> dict[str, Any]:
@@ -42,6 +47,19 @@ def check_masks(
 
     inputs = {"models": {p: digests for p, (_, digests) in found.items()}, "data": data, "max_drop": max_drop}
     return steps.run("accuracy", inputs, [], measure, "masks on held-out clips")["rows"]
+
+
+def fit_presence(steps: Steps, reference: Reference) -> PresenceRecord:
+    """What tells, of FP32's responses, whether an actor is there."""
+    files, digests = _models(steps, reference, "fp32", linked=True)
+
+    def run() -> Info:
+        known = parts(reference.config)
+        with Chain(reference.config, {n: OnnxRuntimeSession(known[n], file) for n, file in files.items()}) as chain:
+            return asdict(calibration.fit_presence(chain, reference.reader))
+
+    info = steps.run("presence", digests, [], run, "presence of actors")
+    return PresenceRecord(**{name: value for name, value in info.items() if name != "seconds"})
 
 
 def _models(steps: Steps, reference: Reference, precision: str, linked: bool) -> tuple[dict[str, Path], dict[str, str]]:

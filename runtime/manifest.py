@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
@@ -14,6 +15,7 @@ from cstm.models.config import CSTMConfig
 from cstm.models.contract import contract
 
 SCHEMA = 2
+RECALL = 0.95  # of those who are there, at the threshold of presence
 MANIFEST = "manifest.json"
 REBUILD = "rebuild with cstm build"
 
@@ -52,8 +54,27 @@ class FileRecord:
 
 
 @dataclass(frozen=True)
+class PresenceRecord:
+    """How a response map tells whether its actor is there: `runtime.presence`.
+
+    slope, bias: from its evidence to log-odds. threshold: the log-odds that RECALL of those who are there reach.
+    auroc, false_positives: of what it was fitted on: the area under the ROC curve, and the share of absent ones that
+    reach the threshold. present, absent: how many sentences about them.
+    """
+
+    slope: float
+    bias: float
+    threshold: float
+    auroc: float
+    false_positives: float
+    present: int
+    absent: int
+
+
+@dataclass(frozen=True)
 class Manifest:
     """files: by name relative to the folder. precisions: of the ONNX models. provenance: where the weights are from.
+    presence: None where nothing was fitted.
 
     The rest is for people. built: a row for each file made. parity: of each precision's chain, in ONNX Runtime, against
     PyTorch. accuracy: what each precision costs in mean IoU. kept_in_fp32: what FP16 cannot hold. plan, calibration: of
@@ -66,6 +87,7 @@ class Manifest:
     precisions: tuple[str, ...]
     engines: tuple[EngineRecord, ...]
     files: Mapping[str, FileRecord]
+    presence: PresenceRecord | None = None
     built: Sequence[Mapping[str, Any]] = ()
     parity: Sequence[Mapping[str, Any]] = ()
     accuracy: Sequence[Mapping[str, Any]] = ()
@@ -123,12 +145,19 @@ def _typed(record: dict[str, Any]) -> dict[str, Any]:
         "provenance": dict(record["provenance"]),
         "precisions": tuple(_name(precision) for precision in record["precisions"]),
         "engines": tuple(_engine(**entry) for entry in record["engines"]),
+        "presence": _presence(**record["presence"]) if record.get("presence") else None,
         "files": {_inside(name): _file(**entry) for name, entry in record["files"].items()},
     }
 
 
 def _engine(component: str, backend: str, precision: str, file: str, built_with: dict[str, Any]) -> EngineRecord:
     return EngineRecord(component, backend, precision, _inside(file), BuiltWith(**built_with))
+
+
+def _presence(slope: float, bias: float, threshold: float, **told: Any) -> PresenceRecord:
+    if not all(map(math.isfinite, (slope, bias, threshold))):
+        raise ValueError(f"presence {slope}, {bias}, {threshold}")
+    return PresenceRecord(slope, bias, threshold, **told)
 
 
 def _file(sha256: str, bytes: int) -> FileRecord:

@@ -94,7 +94,8 @@ class TextWriter(MasksWriter):
 
 class JsonWriter(TextWriter):
     """One JSON object: the head, and "frames", of which each has its index, its time in seconds, and each sentence's
-    score and mask as COCO run lengths."""
+    score and mask as COCO run lengths; where the bundle can tell, "presence", "track_presence" and "seen" as FrameMasks
+    has them."""
 
     def before(self) -> str:
         """As TextWriter has it."""
@@ -102,7 +103,7 @@ class JsonWriter(TextWriter):
 
     def of_frame(self, result: FrameMasks) -> str:
         """As TextWriter has it."""
-        return (", " if self._written else "") + json.dumps(_record(result))
+        return (", " if self._written else "") + json.dumps(record(result))
 
     def after(self) -> str:
         """As TextWriter has it."""
@@ -118,17 +119,20 @@ class LinesWriter(TextWriter):
 
     def of_frame(self, result: FrameMasks) -> str:
         """As TextWriter has it."""
-        return json.dumps(_record(result)) + "\n"
+        return json.dumps(record(result)) + "\n"
 
     def after(self) -> str:
         """As TextWriter has it."""
         return ""
 
 
-def _record(result: FrameMasks) -> dict[str, Any]:
+def record(result: FrameMasks) -> dict[str, Any]:
+    """What is written of a frame, as JSON has it."""
+    told = {"scores": result.scores, "presence": result.presence, "track_presence": result.track_presence}
     return {
         "index": result.index,
         "time": round(result.time, 6),
-        "scores": [round(float(score), 6) for score in result.scores],
+        **{name: [round(float(value), 6) for value in values] for name, values in told.items() if values is not None},
+        **({} if result.seen is None else {"seen": result.seen.tolist()}),
         "masks": [rle.encode(mask) for mask in result.masks],
     }

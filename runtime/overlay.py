@@ -7,9 +7,10 @@ from bisect import bisect_right
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from cstm.runtime.paint import Colour, Place, colour_of, paint_onto
+from cstm.runtime.paint import Colour, Place, colour_of, outline, paint_onto
 
 LEGEND_SHARE = 0.35
+NOT_SEEN = "not seen: "
 # Where; what is added, and by what the picture is multiplied before, in 256ths: uint16 [h,w,3].
 Label = tuple[Place, np.ndarray, np.ndarray]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -19,37 +20,49 @@ SHADE, ALARM, WHITE = (0, 0, 0, 150), (160, 0, 0, 210), (255, 255, 255, 255)
 class Overlay:
     """Draws masks, one colour per sentence, with a legend below and `note` in a banner above.
 
-    Legend and banner are drawn once per frame size.
+    Legend and banner are drawn once per frame size, and again when the legend says otherwise who is seen.
     """
 
     def __init__(self, sentences: list[str], note: str | None = None):
         self.sentences, self.note = list(sentences), note
-        self._labels: dict[tuple[int, int], list[Label]] = {}
+        self._labels: list[Label] = []
+        self._labelled: tuple[tuple[int, int], tuple[bool, ...]] | None = None  # what the labels were drawn for
 
-    def draw(self, image: np.ndarray, masks: np.ndarray) -> np.ndarray:
-        """RGB uint8 [H,W,3] and masks bool [Q,H,W] -> RGB uint8 [H,W,3]; the image is left as it is."""
+    def draw(self, image: np.ndarray, masks: np.ndarray, seen: np.ndarray | None = None) -> np.ndarray:
+        """RGB uint8 [H,W,3] and masks bool [Q,H,W] -> RGB uint8 [H,W,3]; the image is left as it is.
+
+        seen: bool [Q]; of the others the legend says that they are not, and masks are outlines. None: all are.
+        """
         drawn = np.array(image, order="C")
-        self.draw_onto(drawn, masks)
+        self.draw_onto(drawn, masks, seen)
         return drawn
 
-    def draw_onto(self, drawn: np.ndarray, masks: np.ndarray) -> None:
+    def draw_onto(self, drawn: np.ndarray, masks: np.ndarray, seen: np.ndarray | None = None) -> None:
         """As `draw`, on the image itself, whose rows must lie one after the other in memory."""
-        paint_onto(drawn, masks, _thickness(len(drawn)))
-        for place, cover, kept in self._labels_for(drawn.shape[:2]):
+        thickness = _thickness(len(drawn))
+        certain = np.ones(len(masks), bool) if seen is None else seen
+        paint_onto(
+            drawn,
+            [mask if sure else outline(mask, thickness) for mask, sure in zip(masks, certain, strict=True)],
+            thickness,
+        )
+        for place, cover, kept in self._labels_for(drawn.shape[:2], tuple(certain.tolist())):
             under = drawn[place] * kept
             under += cover
             drawn[place] = under >> 8
 
-    def _labels_for(self, size: tuple[int, int]) -> list[Label]:
+    def _labels_for(self, size: tuple[int, int], seen: tuple[bool, ...]) -> list[Label]:
         """Of a frame of `size`."""
-        if size not in self._labels:
+        if self._labelled != (size, seen):
+            self._labelled = size, seen
             style = _Style(*size)
-            legend = _legend(style, self.sentences)
-            self._labels[size] = [_label(legend, np.s_[size[0] - legend.height :, : legend.width])]
+            told = [text if sure else NOT_SEEN + text for text, sure in zip(self.sentences, seen, strict=True)]
+            legend = _legend(style, told)
+            self._labels = [_label(legend, np.s_[size[0] - legend.height :, : legend.width])]
             if self.note:
                 banner = _banner(style, self.note)
-                self._labels[size].append(_label(banner, np.s_[: banner.height, :]))
-        return self._labels[size]
+                self._labels.append(_label(banner, np.s_[: banner.height, :]))
+        return self._labels
 
 
 def _label(picture: Image.Image, place: Place) -> Label:

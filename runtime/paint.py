@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from cstm.runtime.boxes import Box, bounding_box
@@ -29,7 +31,7 @@ def paint(image: np.ndarray, masks: np.ndarray, thickness: int) -> np.ndarray:
     return drawn
 
 
-def paint_onto(drawn: np.ndarray, masks: np.ndarray, thickness: int) -> None:
+def paint_onto(drawn: np.ndarray, masks: Iterable[np.ndarray], thickness: int) -> None:
     """As `paint`, on the image itself, whose rows must lie one after the other in memory."""
     pixels = drawn.view(PIXEL)[..., 0]
     found = ((colour_of(index), mask, bounding_box(mask)) for index, mask in enumerate(masks))

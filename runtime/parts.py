@@ -23,6 +23,7 @@ from cstm.runtime import rle
 from cstm.runtime.frame_masks import FrameMasks
 from cstm.runtime.frames import Frame
 from cstm.runtime.preprocess import clip_indices
+from cstm.runtime.presence import Told, Track
 from cstm.runtime.segmenter import Segmenter
 from cstm.runtime.video_index import VideoIndex
 from cstm.runtime.video_part import open_part
@@ -41,16 +42,20 @@ class PackedMasks:
     time: float
     masks: list[dict]
     scores: np.ndarray
+    presence: np.ndarray | None
 
     @staticmethod
     def of(result: FrameMasks) -> PackedMasks:
-        """The same without the image."""
-        return PackedMasks(result.index, result.time, [rle.encode(mask) for mask in result.masks], result.scores)
+        """The same without the image, and without what depends on the frames before."""
+        masks = [rle.encode(mask) for mask in result.masks]
+        return PackedMasks(result.index, result.time, masks, result.scores, result.presence)
 
-    def unpacked(self, image: np.ndarray) -> FrameMasks:
-        """The same with the image, which is the frame's, or nothing where nobody looks."""
+    def unpacked(self, image: np.ndarray, track: Track) -> FrameMasks:
+        """The same with the image, which is the frame's, or nothing where nobody looks. track: has followed the frames
+        before."""
         masks = np.stack([rle.decode(mask) for mask in self.masks])
-        return FrameMasks(self.index, self.time, image, masks, self.scores)
+        told = Told() if self.presence is None else track.follow(self.presence, self.time)
+        return FrameMasks(self.index, self.time, image, masks, self.scores, *told)
 
 
 @dataclass(frozen=True)

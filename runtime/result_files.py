@@ -28,6 +28,7 @@ class ResultFiles:
     masks: str | Path | None = None
     sound: bool = True
     encoder: str = X264
+    mark: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ def write_results(
         try:
             for result in stack.enter_context(closing(results)):
                 if writer:
-                    painter.draw_onto(result.image, result.masks)  # nobody else will see it
+                    seen = result.seen if files.mark else None
+                    painter.draw_onto(result.image, result.masks, seen)  # nobody else will see it
                     writer.write(result.image, result.time)
                 if masks_file:
                     masks_file.write(result)

@@ -17,6 +17,7 @@ from cstm.runtime.crew import Crew, Job, Opened, Opening
 from cstm.runtime.frame_masks import FrameMasks
 from cstm.runtime.frames import Frame
 from cstm.runtime.parts import PackedMasks, join, split
+from cstm.runtime.presence import Track
 from cstm.runtime.result_files import ResultFiles, Written, check_places, write_results
 from cstm.runtime.video import Video
 from cstm.runtime.video_index import VideoIndex, index_video
@@ -74,24 +75,27 @@ def segment_to_files_in_parts(
     """As `segment_to_files`, the same files, from so many processes; `video`, of which `index` is, is read once more
     for the overlay. The rest as `segment_in_parts` has it."""
     check_places(video.name, files.overlay, files.masks)
-    trained = Bundle(opening.bundle).trained
+    bundle = Bundle(opening.bundle)
+    track = Track(bundle.manifest.presence)
     found = segment_in_parts(opening, index, sentences, workers, every, clip_fps, opened, report)
-    results = _with_pictures(found, video) if files.overlay else _without_pictures(found)
-    return write_results(results, files, video, sentences, trained, every)
+    results = _with_pictures(found, video, track) if files.overlay else _without_pictures(found, track)
+    return write_results(results, files, video, sentences, bundle.trained, every)
 
 
-def _without_pictures(found: Generator[PackedMasks, None, None]) -> Generator[FrameMasks, None, None]:
+def _without_pictures(found: Generator[PackedMasks, None, None], track: Track) -> Generator[FrameMasks, None, None]:
     with closing(found):
         for each in found:
-            yield each.unpacked(UNSEEN)
+            yield each.unpacked(UNSEEN, track)
 
 
-def _with_pictures(found: Generator[PackedMasks, None, None], video: Video) -> Generator[FrameMasks, None, None]:
+def _with_pictures(
+    found: Generator[PackedMasks, None, None], video: Video, track: Track
+) -> Generator[FrameMasks, None, None]:
     """What was found, each with its frame of the video, which is read to its end."""
     with video, closing(found), closing(ahead(video)) as frames:
         try:
             for each in found:
-                yield each.unpacked(_picture(frames, each.index))
+                yield each.unpacked(_picture(frames, each.index), track)
         except VideoError:
             deque(frames, maxlen=0)  # when the last frame ends, the overlay does
             raise

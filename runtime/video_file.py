@@ -43,7 +43,7 @@ def open_film(path: Path) -> tuple[InputContainer, VideoStream]:
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise VideoError(f"{path}: not a video that FFmpeg can read ({reason(error)}); re-encode it") from error
     try:
-        return container, _film(path, container)
+        return container, film_of(str(path), container)
     except BaseException:
         container.close()
         raise
@@ -64,7 +64,7 @@ def open_file(path: Path, first: int = 0) -> Source:
     cannot read it, or it holds none."""
     container, stream = open_film(path)
     notes: list[str] = []
-    upright = Upright(path)
+    upright = Upright(str(path))
     times = frame_times(container, stream)
     return Source(
         str(path),
@@ -78,16 +78,17 @@ def open_file(path: Path, first: int = 0) -> Source:
     )
 
 
-def _film(path: Path, container: InputContainer) -> VideoStream:
+def film_of(name: str, container: InputContainer) -> VideoStream:
+    """The stream to watch; name: the container's, for VideoError where there is none."""
     if container.format.name in TEXT_ART:
-        raise VideoError(f"{path}: not a video but text; name another file")
+        raise VideoError(f"{name}: not a video but text; name another file")
     # The cover picture of a sound file is a video stream too.
     streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not streams:
-        raise VideoError(f"{path}: not a video, it holds no video stream; name another file")
+        raise VideoError(f"{name}: not a video, it holds no video stream; name another file")
     film = max(streams, key=lambda stream: _like_a_film(stream, streams))  # the first of the best
     if film.codec_context is None:
-        raise VideoError(f"{path}: this PyAV cannot decode its codec; re-encode it, say as H.264")
+        raise VideoError(f"{name}: this PyAV cannot decode its codec; re-encode it, say as H.264")
     return film
 
 
@@ -138,8 +139,8 @@ def _place(index: int, time: float) -> str:
 class Upright:
     """Decoded pictures as RGB [H,W,3], turned as the file says (phones store videos lying down)."""
 
-    def __init__(self, path: Path):
-        self._path = path
+    def __init__(self, name: str):
+        self._name = name
         self._to_rgb = VideoReformatter()
         self._rotation: int | None = None
         self._matrix: bytes | None = None
@@ -147,7 +148,7 @@ class Upright:
     def __call__(self, picture: av.VideoFrame) -> np.ndarray:
         """RGB uint8 [H,W,3]. VideoError where there is no way to it."""
         if picture.colorspace in UNLIKE_YUV:
-            raise VideoError(f"{self._path}: its colours are {UNLIKE_YUV[picture.colorspace]}; re-encode it as BT.709")
+            raise VideoError(f"{self._name}: its colours are {UNLIKE_YUV[picture.colorspace]}; re-encode it as BT.709")
         # Both named, as PyAV before 17 takes every picture for BT.601, and converts only between two that differ.
         spaces = {"src_colorspace": SPACES.get(picture.colorspace, BT601), "dst_colorspace": BT601}
         try:
@@ -155,7 +156,7 @@ class Upright:
         except (av.error.FFmpegError, ValueError) as error:
             kind = f"{picture.width}x{picture.height} pixels of {picture.format.name}"
             raise VideoError(
-                f"{self._path}: {kind} cannot be turned into RGB ({reason(error)}); re-encode it"
+                f"{self._name}: {kind} cannot be turned into RGB ({reason(error)}); re-encode it"
             ) from error
         return np.ascontiguousarray(turned(image, self._matrix_of(picture)))
 

@@ -71,7 +71,7 @@ class _FromKey:
     def __init__(self, index: VideoIndex, stamps: Stamps, numbers: range):
         self._index, self._stamps, self._numbers = index, stamps, numbers
         self._key = stamps.keys[stamps.keys[:, 0] <= numbers.start][-1]
-        self._upright = Upright(Path(index.path))
+        self._upright = Upright(index.path)
         self._container, self._stream = open_film(Path(index.path))
 
     def close(self) -> None:

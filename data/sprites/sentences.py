@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -66,10 +66,29 @@ class Trait:
 
 @dataclass(frozen=True)
 class Description:
-    """sentence: what is said of an actor. lasting: whether it stays true when everybody has moved on."""
+    """sentence: what is said of an actor. said: the traits in it, the noun's first."""
 
     sentence: str
-    lasting: bool
+    said: tuple[Trait, ...] = field(compare=False)
+
+    @property
+    def lasting(self) -> bool:
+        """Whether it stays true when everybody has moved on."""
+        return self.says.isdisjoint(("place", "relation"))
+
+    @property
+    def says(self) -> set[str]:
+        """The roles of its traits."""
+        return {trait.role for trait in self.said}
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether it compares its actor with nobody else of the scene."""
+        return self.says.isdisjoint(("size", "relation"))
+
+    def fits(self, other: Actor) -> bool:
+        """Whether all of it might be said of another actor: of this scene or, where it `stands_alone`, of any."""
+        return all(trait.fits(other) for trait in self.said)
 
 
 def describe(
@@ -97,7 +116,7 @@ def describe(
         if trait.role not in {t.role for t in said} and rng.random() < wanted:
             said.append(trait)
     words = {trait.role: trait.words for trait in said}
-    return Description(_sentence(actor, noun.words, words, rng), words.keys().isdisjoint(("place", "relation")))
+    return Description(_sentence(actor, noun.words, words, rng), (noun, *said))
 
 
 def _noun(actor: Actor, rng: np.random.Generator) -> Trait:
@@ -117,8 +136,9 @@ def _named(other: Actor, word: str) -> bool:
 
 
 def _traits(actor: Actor, actors: tuple[Actor, ...], rng: np.random.Generator) -> Iterator[Trait]:
-    verbs = OWN_VERBS.get((actor.kind, actor.action), VERBS[actor.action])
-    yield Trait("verb", _one(rng, verbs), lambda other: other.action == actor.action)
+    if actor.action:
+        verbs = OWN_VERBS.get((actor.kind, actor.action), VERBS[actor.action])
+        yield Trait("verb", _one(rng, verbs), lambda other: other.action in (actor.action, None))
     if actor.colour:
         yield Trait("colour", actor.colour, lambda other: alike(actor.colour, other.colour))
     others = [other for other in actors if other is not actor and other.kind == actor.kind]

@@ -7,8 +7,8 @@ import pytest
 from cstm.errors import BundleError
 from cstm.runtime.bundle import Bundle, onnx_file
 
-# Fields for people; the runtime needs none of them.
-TOLD = ("accuracy", "built", "calibration", "kept_in_fp32", "parity", "plan", "tools")
+# Fields for people, and what older bundles lack; the runtime needs none of them.
+TOLD = ("accuracy", "built", "calibration", "kept_in_fp32", "parity", "plan", "presence", "tools")
 
 
 def edit(path, **changes):
@@ -88,3 +88,13 @@ def test_names_that_lead_out_of_the_bundle(bundle_copy, name):
     edit(bundle_copy, files=whole["files"] | {name: record})
     with pytest.raises(BundleError, match="lies outside"):
         Bundle(bundle_copy)
+
+
+def test_presence_is_whole_or_refused(bundle_copy):
+    told = {"slope": 1, "bias": 0.5, "threshold": -1, "auroc": 0.9, "false_positives": 0.2, "present": 3, "absent": 6}
+    edit(bundle_copy, presence=told)
+    assert Bundle(bundle_copy).manifest.presence.threshold == -1
+    for wrong in ({"slope": "1"}, {"bias": float("nan")}, {"threshold": None}, {"more": 1}):
+        edit(bundle_copy, presence=told | wrong)
+        with pytest.raises(BundleError, match="rebuild"):
+            Bundle(bundle_copy)

@@ -1,6 +1,7 @@
 """The masks' file as it grows."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,6 +61,15 @@ def test_frames_reach_the_disk_as_they_come(tmp_path):
             writer.write(result)
         (growing,) = tmp_path.iterdir()
         assert growing.name != "masks.json" and growing.stat().st_size > 10_000
+
+
+def test_presence_is_told_where_it_is_known(tmp_path):
+    (result,) = results(1)
+    known = replace(result, presence=np.float32([0.5]), track_presence=np.float32([0.25]), seen=np.array([False]))
+    with JsonWriter(tmp_path / "masks.json", HEAD) as writer:
+        writer.write(known)
+    (frame,) = json.loads((tmp_path / "masks.json").read_text())["frames"]
+    assert frame == record(result) | {"presence": [0.5], "track_presence": [0.25], "seen": [False]}
 
 
 def spot(count, sentences=2):

@@ -60,3 +60,14 @@ def test_long_sentences_go_on_in_the_next_line():
     none = np.zeros((1, 240, 320), bool)
     short, long = (Overlay([s]).draw(image, none) for s in ("a dog", "a dog that runs after a ball on the grass " * 2))
     assert (long < 255).any(axis=(1, 2)).sum() > (short < 255).any(axis=(1, 2)).sum()
+
+
+def test_who_is_not_seen_is_an_outline_and_said(scene):
+    image, masks = scene
+    painter = Overlay(["a", "b"])
+    all_seen, one, again = (painter.draw(image, masks, np.array(seen)) for seen in ([1, 1], [1, 0], [1, 1]))
+    np.testing.assert_array_equal(all_seen, Overlay(["a", "b"]).draw(image, masks))
+    np.testing.assert_array_equal(all_seen, again)
+    assert (one[40, 230] == 100).all() and (one[20, 200:260] == COLOURS[1]).all()
+    np.testing.assert_array_equal(one[:100, :100], all_seen[:100, :100])
+    assert (one[180:] != 100).any(2).sum() > (all_seen[180:] != 100).any(2).sum(), "a wider legend"
