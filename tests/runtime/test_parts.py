@@ -13,6 +13,7 @@ from cstm.runtime.frame_masks import FrameMasks
 from cstm.runtime.frames import Frame
 from cstm.runtime.parts import LONGEST, SHORTEST, PackedMasks, PartMasks, clip_reach, join, segment_part, split
 from cstm.runtime.preprocess import clip_windows
+from cstm.runtime.presence import Track
 from cstm.runtime.segmenter import Segmenter
 from cstm.runtime.video_index import VideoIndex, index_video
 
@@ -87,10 +88,11 @@ def test_parts_join_to_exactly_the_masks_of_the_whole(segmenter, film, every, cl
         parts = [segment_part(segmenter, index, piece, SENTENCES, every, clip_fps) for piece in pieces]
         frames = [frame for part in join(parts) for frame in part.frames]
         assert [(f.index, f.time) for f in frames] == [(f.index, f.time) for f in whole]
+        track = Track(segmenter.bundle.manifest.presence)
         for frame, other in zip(frames, whole, strict=True):
-            unpacked = frame.unpacked(other.image)
-            np.testing.assert_array_equal(unpacked.masks, other.masks)
-            np.testing.assert_array_equal(unpacked.scores, other.scores)
+            unpacked = frame.unpacked(other.image, track)
+            for field in ("masks", "scores", "presence", "track_presence", "seen"):
+                np.testing.assert_array_equal(getattr(unpacked, field), getattr(other, field))
 
 
 def test_the_network_runs_for_targets_alone(segmenter, film, monkeypatch):
@@ -120,6 +122,6 @@ def test_packed_masks_are_the_same_masks():
     masks = np.random.default_rng(0).random((2, 5, 7)) > 0.5
     image = np.zeros((5, 7, 3), np.uint8)
     found = FrameMasks(3, 0.5, image, masks, np.ones(2, np.float32))
-    again = PackedMasks.of(found).unpacked(image)
+    again = PackedMasks.of(found).unpacked(image, Track(None))
     assert (again.index, again.time, again.scores.tolist()) == (3, 0.5, [1, 1])
     np.testing.assert_array_equal(again.masks, masks)
