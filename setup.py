@@ -107,7 +107,7 @@ setup(
     cmdclass={"build_py": BuildWithBundle},
     package_data={
         "cstm": ["py.typed"],
-        "cstm.models.weights": ["*.safetensors"],
+        "cstm.models.weights": ["tiny.safetensors"],
         "cstm.data": ["demo/*", "words.txt", "art/*.md", "art/*/*"],
     },
     install_requires=RUNTIME,
