@@ -34,6 +34,18 @@ def table(figures: dict) -> Table:
     return shown
 
 
+def presence_table(figures: dict) -> Table:
+    """What `presence.presence` gives, in per cent but for the area under the ROC curve."""
+    shown = Table("by", "absent", "AUROC", "95 %", "FP at 95 % recall", "recall, FP at the threshold", box=SIMPLE_HEAVY)
+    for name in ("frame", "track"):
+        for kind, found in figures[name].items():
+            low, high = found["auroc_ci"]
+            there = f"{_percent(found['recall'])}, {_percent(found['false_positives_there'])}"
+            area, span = f"{found['auroc']:.3f}", f"{low:.3f}–{high:.3f}"
+            shown.add_row(name, kind, area, span, _percent(found["false_positives"]), there)
+    return shown
+
+
 def _percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.1f}"
 

@@ -84,6 +84,10 @@ class A2DSentences:
         self._clips.check_mask(video, mask, file)
         return Sample(reference, self._clips(video, reference.frame), mask)
 
+    def clip(self, reference: Reference, offset: int) -> np.ndarray:
+        """As Dataset.clip."""
+        return self._clips(self._videos[reference.video], max(reference.frame + offset, 0))
+
     def _find_references(self) -> list[Reference]:
         sentences = _read_sentences(self.root)
         files = [f for video in sorted(self._videos.keys() & sentences) for f in _frames(self._annotations / video)]

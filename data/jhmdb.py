@@ -81,6 +81,10 @@ class JHMDBSentences:
         self._clips.check_mask(self._frame_folder(video), mask, self._mask_file(video))
         return Sample(reference, self._clips(self._frame_folder(video), frame), mask)
 
+    def clip(self, reference: Reference, offset: int) -> np.ndarray:
+        """As Dataset.clip."""
+        return self._clips(self._frame_folder(reference.video), max(reference.frame + offset, 0))
+
     def _find_videos(self) -> list[tuple[str, str]]:
         """(video, action) of those with frames and masks."""
         frames, masks = self.root / FRAMES, self.root / MASKS

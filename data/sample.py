@@ -63,3 +63,8 @@ class Dataset(Protocol):
     def load(self, reference: Reference) -> Sample:
         """The sample of one of `references`. CSTMError names the file that is missing or broken."""
         ...
+
+    def clip(self, reference: Reference, offset: int) -> np.ndarray:
+        """The clip around the frame `offset` after a reference's, as in `Sample`; of the video's start from there back.
+        CSTMError as `load`."""
+        ...

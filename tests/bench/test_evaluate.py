@@ -198,3 +198,24 @@ def test_the_command(small_checkpoint, truths, reference_outcomes, tmp_path, mon
         with pytest.raises(CSTMError):
             run(parse(small_checkpoint, "--data", "sprites", "--json", file, *bad))
     assert list(tmp_path.iterdir()) == []
+
+
+class Flickers(FakeDataset):
+    """The clip of the sample's own frame is black; those around it are what they were."""
+
+    def load(self, reference: Reference) -> Sample:
+        sample = super().load(reference)
+        return replace(sample, clip=np.zeros_like(sample.clip))
+
+    def clip(self, reference: Reference, offset: int) -> np.ndarray:
+        assert offset in (-1, 1)
+        return super().load(reference).clip
+
+
+def test_the_median_over_time_takes_away_one_bad_frame(small_checkpoint, truths):
+    with open_predictor(small_checkpoint) as predictor:
+        clear = evaluate(predictor, FakeDataset(truths))
+        flickers, smoothed = (evaluate(predictor, Flickers(truths), smoothing=count) for count in (1, 3))
+    assert [o.predicted for o in smoothed] == [o.predicted for o in clear] != [o.predicted for o in flickers]
+    with pytest.raises(RequestError, match="odd number"):
+        evaluate(None, FakeDataset(), smoothing=2)

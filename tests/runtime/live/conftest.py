@@ -61,7 +61,7 @@ class Frames:
             time.sleep(self.gap)
             if self.stopped:
                 return
-            image = np.full((20, 24, 3), index, np.uint8)
+            image = np.full((20, 24, 3), index % 256, np.uint8)
             yield Captured(index, index / 25, image, time.monotonic(), self.connections[index])
         if self.error:
             raise self.error
