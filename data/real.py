@@ -77,6 +77,10 @@ class RealVideos:
         mask = _read_mask(self._masks[reference.video][reference.frame])
         return Sample(reference, clip, mask if reference.present else np.zeros_like(mask))
 
+    def clip(self, reference: Reference, offset: int) -> np.ndarray:
+        """As Dataset.clip."""
+        return self._clips(self.root / reference.video / "frames", max(reference.frame + offset, 0))
+
 
 @lru_cache(maxsize=4096)
 def _read_mask(path: Path) -> np.ndarray:
