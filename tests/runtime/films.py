@@ -48,14 +48,14 @@ def shift(path, target, seconds):
     return target
 
 
-def spoil(path, target, number):
-    """The same, but for one packet, which is junk of the same size."""
+def spoil(path, target, number=None, all_keys=False):
+    """The same, but for one packet, which is junk of the same size, or that every packet is called a key packet."""
     with av.open(str(path)) as film, av.open(str(target), "w") as output:
         stream = output.add_stream_from_template(film.streams.video[0])
         for place, packet in enumerate(film.demux(video=0)):
             if packet.size:
                 junk = av.Packet(b"\x5a" * packet.size) if place == number else packet
                 junk.pts, junk.dts, junk.time_base, junk.stream = packet.pts, packet.dts, packet.time_base, stream
-                junk.is_keyframe = packet.is_keyframe
+                junk.is_keyframe = packet.is_keyframe or all_keys
                 output.mux(junk)
     return target

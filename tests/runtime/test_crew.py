@@ -9,6 +9,7 @@ import time
 from zlib import crc32
 
 import pytest
+from PIL import Image
 
 from cstm.commands.main import main
 from cstm.errors import EngineError, QueryError
@@ -17,7 +18,7 @@ from cstm.runtime.segment_in_parts import segment_in_parts
 from cstm.runtime.video_index import index_video
 from cstm.runtime.video_writer import VideoWriter
 
-from .films import UNEVEN, spoil, write_film
+from .films import UNEVEN, pictures, spoil, write_film
 
 SENTENCES = ["the dog on the left", "a person in red"]
 
@@ -38,7 +39,7 @@ def shown(monkeypatch):
     return given
 
 
-@pytest.mark.parametrize("what", ["whole", "cut", "damaged"])
+@pytest.mark.parametrize("what", ["whole", "cut", "damaged", "folder"])
 def test_workers_write_the_same_files(what, bundle_path, film, tmp_path, shown, capsys):
     video, options = film, ["--every", "2"]
     if what == "cut":
@@ -46,6 +47,11 @@ def test_workers_write_the_same_files(what, bundle_path, film, tmp_path, shown, 
         video.write_bytes(film.read_bytes()[: film.stat().st_size * 2 // 3])
     if what == "damaged":  # which no packet tells: the part that holds it finds it
         video, options = spoil(film, tmp_path / "damaged.mkv", 40), ["--clip-fps", "20"]
+    if what == "folder":  # in which a picture cannot be read
+        (video := tmp_path / "folder").mkdir()
+        for number, picture in enumerate(pictures()):
+            Image.fromarray(picture).save(video / f"{number}.png")
+        (video / "45.png").write_bytes(b"no picture")
     command = ["segment", str(video), *SENTENCES, "--bundle", str(bundle_path), "--backend", "onnxruntime", *options]
     found = []
     for workers in (1, 2):
@@ -59,7 +65,7 @@ def test_workers_write_the_same_files(what, bundle_path, film, tmp_path, shown, 
         errors = [line for line in said.err.splitlines() if line.startswith("error")]
         found.append((code, masks.read_bytes(), shown.copy(), errors))
     assert found[0] == found[1]
-    assert (found[0][0], len(found[0][3])) == ((2, 1) if what == "cut" else (0, 0))
+    assert (found[0][0], len(found[0][3])) == ((2, 1) if what in ("cut", "folder") else (0, 0))
 
 
 def test_a_worker_that_is_killed_is_named_and_takes_the_others_with_it(bundle_path, film):
