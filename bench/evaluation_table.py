@@ -24,9 +24,13 @@ def table(figures: dict) -> Table:
     add_intervals(figures["ci"])
     add("non-trivial", figures["non_trivial"])
     add_intervals({"mean_iou": figures["ci"]["non_trivial_mean_iou"]})
-    for kind in ("per_actor", "per_action"):
+    for kind in ("per_actor", "per_action", "per_video"):
         for name, values in figures[kind].items():
             add(name, values, last=name == list(figures[kind])[-1])
+    if figures["presence"]["n_wrong"]:
+        shown.caption = "score above {:.0%} of right sentences ({}), below {:.0%} of wrong ones ({})".format(
+            *(figures["presence"][name] for name in ("right_above", "n_right", "wrong_below", "n_wrong"))
+        )
     return shown
 
 

@@ -37,6 +37,8 @@ AUTHORS, MTTR = "authors", "mttr"
 REACHES = {AUTHORS: np.greater_equal, MTTR: np.greater}
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9)
 NAMES = ("mean_iou", "overall_iou", "map", *(f"{kind}@{level}" for kind in ("p", "vp") for level in LEVELS))
+PRESENT = 0.5  # the score from which on an actor is said to be there
+MOST_LISTED = 30  # videos that are listed one by one
 AP_LEVELS = np.arange(50, 100, 5) / 100
 
 
@@ -80,18 +82,37 @@ def check_protocol(protocol: str) -> None:
 def summarise(outcomes: list[Outcome], protocol: str) -> dict:
     """The figures of all samples, and, with the same names, of parts of them.
 
-    Those of `figures`; non_trivial: the figures of the samples of that difficulty; per_actor, per_action: figures by
-    name; ci: `intervals`; protocol. RequestError when there is no sample; errors as in `check_protocol`.
+    Those of `figures`; non_trivial: the figures of the samples of that difficulty; per_actor, per_action and, where
+    videos are few and their actors of no class, per_video: figures by name; ci: `intervals`; protocol. Samples whose
+    sentence is of nobody in the clip are in `presence` alone. RequestError when there is no sample; errors as in
+    `check_protocol`.
     """
     check_protocol(protocol)
+    everything, outcomes = outcomes, [o for o in outcomes if o.reference.present]
     if not outcomes:
         raise RequestError("no sample to evaluate: the split is empty")
+    few = len({o.reference.video for o in outcomes}) <= MOST_LISTED
     return figures(outcomes, protocol) | {
         "non_trivial": figures([o for o in outcomes if o.reference.difficulty == NON_TRIVIAL], protocol),
         "ci": intervals(outcomes, protocol),
         "protocol": protocol,
         "per_actor": _by(outcomes, lambda reference: reference.actor, protocol),
         "per_action": _by(outcomes, lambda reference: reference.action, protocol),
+        "per_video": _by(outcomes, lambda r: None if r.actor else r.video, protocol) if few else {},
+        "presence": presence(everything),
+    }
+
+
+def presence(outcomes: list[Outcome]) -> dict:
+    """Whether scores tell who is there: the shares of right sentences above the threshold and of wrong ones below it
+    (None where there are none), and n of both."""
+    scores = {right: [o.score for o in outcomes if o.reference.present == right] for right in (True, False)}
+    right, wrong = (np.array(scores[key]) for key in (True, False))
+    return {
+        "right_above": float((right >= PRESENT).mean()) if len(right) else None,
+        "wrong_below": float((wrong < PRESENT).mean()) if len(wrong) else None,
+        "n_right": len(right),
+        "n_wrong": len(wrong),
     }
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from cstm.bench.evaluate import cut
 from cstm.bench.metrics import AUTHORS
 from cstm.bench.predictors import Predictor
+from cstm.data.sprites.cutouts import Cutouts
 from cstm.data.sprites.dataset import clip_times, make_clip
 from cstm.data.sprites.scene import ROLES
 from cstm.models.config import CSTMConfig
@@ -37,23 +38,34 @@ class Pair:
     masks: np.ndarray
 
 
-def pairs(split: str, kind: str | None, count: int, config: CSTMConfig, seed: int = SEED) -> Iterator[Pair]:
-    """`count` pairs from sprite clips; kind: of `options.KINDS`, whose rivals then are the pair, None: any two."""
+def pairs(
+    split: str, kind: str | None, count: int, config: CSTMConfig, seed: int = SEED, cutouts: Cutouts | None = None
+) -> Iterator[Pair]:
+    """`count` pairs from sprite clips; kind: of `options.KINDS`, whose rivals then are the pair, None: any two.
+
+    cutouts: photographs to take the pair from, instead of emoji.
+    """
     number, times = 0, clip_times(config.frames, config.stride)
     while count:
-        clip = make_clip(split, seed, number, config.size, times, (config.frames // 2,), kind)
+        clip = make_clip(split, seed, number, config.size, times, (config.frames // 2,), kind, cutouts=cutouts)
         number += 1
-        chosen = (clip.rivals() if kind in ROLES else list(clip.sentences))[:2]
+        chosen = clip.rivals() if kind in ROLES else list(clip.sentences)
+        chosen = [i for i in chosen if clip.scene.actors[i].sprite.photo or not cutouts][:2]
         if len(chosen) == 2:
             count -= 1
             one, other = (clip.sentences[i].sentence for i in chosen)
             yield Pair(np.ascontiguousarray(clip.frames.transpose(3, 0, 1, 2)), (one, other), clip.masks[0, chosen])
 
 
-def listening(predictor: Predictor, count: int = 300, split: str = "test") -> dict:
-    """own: mean IoU of each sentence's mask with its actor; other: with the pair's other actor; n: sentences."""
-    own, other = _ious(predictor, pairs(split, None, count, predictor.config), count)
-    return {"own": float(own.mean()), "other": float(other.mean()), "n": len(own)}
+def listening(predictor: Predictor, count: int = 300, split: str = "test", cutouts: Cutouts | None = None) -> dict:
+    """own: mean IoU of each sentence's mask with its actor; other: with the pair's other actor; picks: share of
+    sentences whose mask overlaps their actor more; n: sentences."""
+    own, other = _ious(predictor, pairs(split, None, count, predictor.config, cutouts=cutouts), count)
+    return {"own": float(own.mean()), "other": float(other.mean()), "picks": _picks(own, other), "n": len(own)}
+
+
+def _picks(own: np.ndarray, other: np.ndarray) -> float:
+    return float((own > other).mean() + 0.5 * (own == other).mean())
 
 
 def watching(predictor: Predictor, count: int = 300, split: str = "test") -> dict:
@@ -64,7 +76,7 @@ def watching(predictor: Predictor, count: int = 300, split: str = "test") -> dic
         made = pairs(split, "action", count, predictor.config)
         own, other = _ious(predictor, _shuffled(made) if shuffle else made, count)
         found |= {
-            f"{name}picks": float((own > other).mean() + 0.5 * (own == other).mean()),
+            f"{name}picks": _picks(own, other),
             f"{name}mean_iou": float(own.mean()),
             "n": len(own),
         }

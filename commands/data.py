@@ -17,6 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sprites.add_argument("out", type=Path, help="a new folder")
     sprites.add_argument("--clips", type=int, default=250, metavar="N", help="default: 250")
     sprites.add_argument("--size", type=int, default=192, metavar="R", help="side of a frame in pixels (default: 192)")
+    sprites.add_argument("--cutouts", metavar="DIR", help="photographs that act instead of emoji")
+    cutouts = commands.add_parser("cutouts", help="moving actors cut out of real videos, for --cutouts")
+    cutouts.set_defaults(make=_cutouts)
+    cutouts.add_argument("real", type=Path, help="a folder of real videos with masks and an actors.csv")
+    cutouts.add_argument("out", type=Path, help="the folder of cut-outs to add them to")
     sheet = commands.add_parser("sheet", help="a picture of some sprite clips with their sentences")
     sheet.set_defaults(make=_sheet)
     sheet.add_argument("out", type=Path, help="an image file")
@@ -40,6 +45,14 @@ def _sprites(arguments: argparse.Namespace) -> Path:
 
     options = SpriteOptions(**{field.name: getattr(arguments, field.name) for field in fields(SpriteOptions)})
     return write_sprites(arguments.out, options)
+
+
+def _cutouts(arguments: argparse.Namespace) -> Path:
+    from cstm.data.sprites.moving import write_moving
+
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    write_moving(arguments.real, arguments.out)
+    return arguments.out
 
 
 def _sheet(arguments: argparse.Namespace) -> Path:

@@ -27,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="test", help="default: test")
     parser.add_argument("--protocol", choices=PROTOCOLS, default=PROTOCOLS[0], help=f"default: {PROTOCOLS[0]}")
     parser.add_argument("--window", choices=WINDOWS, default=WINDOWS[0], help=f"default: {WINDOWS[0]}")
+    parser.add_argument(
+        "--cutouts", type=Path, metavar="DIR", help="photographs that act instead of the sprites' emoji"
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N samples")
     parser.add_argument(
         "--smooth", type=positive, default=1, metavar="N", help="the median response of N frames, as in cstm segment"
@@ -61,7 +64,8 @@ def _accuracy(arguments: argparse.Namespace, predictor: Predictor) -> dict:
     from cstm.bench.metrics import summarise
     from cstm.data.open import SPRITES, open_dataset
 
-    dataset = open_dataset(arguments.data, arguments.split, predictor.config, arguments.window)
+    cutouts = {"cutouts": str(arguments.cutouts.resolve())} if arguments.cutouts else {}
+    dataset = open_dataset(arguments.data, arguments.split, predictor.config, arguments.window, **cutouts)
     protocol, smoothing = arguments.protocol, arguments.smooth
     outcomes = evaluate(predictor, dataset, protocol, limit=arguments.limit, smoothing=smoothing)
     figures = summarise(outcomes, protocol)

@@ -15,6 +15,7 @@ from cstm.console import run_command
 # What each command does; its file beside this one is loaded when it is called.
 COMMANDS = {
     "segment": "segment what sentences describe in a video",
+    "stream": "segment a camera or a network stream as it comes",
     "build": "make a bundle from a checkpoint",
     "calibrate": "measure a bundle's ranges and audit them against FP16's limits",
     "plan": "find the fastest INT8 plan that keeps the masks",
@@ -27,6 +28,8 @@ COMMANDS = {
     "parity": "compare a bundle with PyTorch on every backend that runs here",
     "latency": "how fast a bundle is, per component and end to end",
     "path": "what a frame costs from the video's file to the masks', beside the network",
+    "workers": "how much sooner many workers are done with a video than one process",
+    "soak": "watch streams for a long time: delay, losses, threads, memory",
     "naive": "what cutting and rewriting the network is worth against the network as it is",
     "layers": "the layers of TensorRT-RTX's engines and what they move, without a GPU",
     "kernels": "what the kernels take of a GPU, compiled without one",

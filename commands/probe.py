@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
     parser.add_argument("--split", default="test", help="test or test-style (default: test)")
     parser.add_argument("--clips", type=int, default=300, metavar="N", help="clips in each probe (default: 300)")
+    parser.add_argument("--cutouts", type=Path, metavar="DIR", help="listen to pairs of photographic cut-outs as well")
     parser.add_argument("--json", type=Path, metavar="F", help="write the figures as JSON")
 
 
@@ -24,6 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.table import Table
 
     from cstm.bench.probes import listening, watching
+    from cstm.data.sprites.cutouts import Cutouts
 
     if arguments.clips < 1:
         raise RequestError(f"--clips {arguments.clips}: must be 1 or more")
@@ -32,6 +34,9 @@ def run(arguments: argparse.Namespace) -> int:
             "listening": listening(predictor, arguments.clips, arguments.split),
             "watching": watching(predictor, arguments.clips, arguments.split),
         }
+        if arguments.cutouts:
+            cutouts = Cutouts(arguments.cutouts, arguments.split)
+            figures["listening, cut-outs"] = listening(predictor, arguments.clips, arguments.split, cutouts)
     shown = Table("probe", "figure", "value")
     for probe, values in figures.items():
         for name, value in values.items():

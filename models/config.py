@@ -40,10 +40,13 @@ WHOLE_NUMBERS = {
     "decoder_width": (1, 4096),
 }
 LARGEST_WIDTH, MOST_BLOCKS = 8, 64
+RESNET, EFFICIENTNET = "resnet", "efficientnet_lite0"
+RESNET_CHANNELS, EFFICIENTNET_CHANNELS = (64, 256, 512, 1024, 2048), (16, 24, 40, 112, 320)
 CHOICES = {
     "text": ("gru", "transformer"),
     "head_convs": (2, 3),
     "streams": (STREAMS, STREAMS[:1], STREAMS[1:]),
+    "spatial_backbone": (RESNET, EFFICIENTNET),
     "cmam": (True, False),
     "mask_rule": ("half_max", "probability"),
 }
@@ -59,8 +62,9 @@ class CSTMConfig:
     max_words: N, words or tokens in a sentence, padding included.
     text_width: D. word_vector_width: of the GRU's input. vocabulary: rows of the transformer's embedding (0 for the
     GRU); transformer_width, _layers and _heads: BERT's hidden size and depth.
-    spatial_layers: blocks in ResNet's stages 2..5. spatial_width, temporal_width: multiply every channel count of
-    ResNet-50 and I3D. decoder_width: E.
+    spatial_backbone: "resnet" or "efficientnet_lite0". spatial_layers: blocks in ResNet's stages 2..5. spatial_width,
+    temporal_width: multiply every channel count of ResNet-50 and I3D; EfficientNet has its own depth and, with its
+    weights, its own width. decoder_width: E.
     streams: encoders in use. cmam: whether the words modulate them.
     lgfs_stages: stages whose two streams LGFS weighs; the others are concatenated and convolved.
     head_convs: convolutions in a mask head, 2 (the supplement) or 3 (the released code).
@@ -80,6 +84,7 @@ class CSTMConfig:
     transformer_width: int = 768
     transformer_layers: int = 12
     transformer_heads: int = 12
+    spatial_backbone: str = RESNET
     spatial_layers: tuple[int, ...] = (3, 4, 6, 3)
     spatial_width: float = 1.0
     temporal_width: float = 1.0
@@ -99,7 +104,7 @@ class CSTMConfig:
 
     @classmethod
     def from_preset(cls, name: str, **changes: Any) -> CSTMConfig:
-        """The preset `name` ("paper", "released" or "tiny") with some fields changed. ValueError on another name."""
+        """The preset `name`, of PRESETS, with some fields changed. ValueError on another name."""
         if name not in PRESETS:
             raise ValueError(f"unknown preset {name!r}: choose from {', '.join(PRESETS)}")
         return dataclasses.replace(PRESETS[name], **changes)
@@ -124,7 +129,9 @@ class CSTMConfig:
     @property
     def spatial_channels(self) -> tuple[int, ...]:
         """Channels of the spatial stream after stages 1..5."""
-        return tuple(scaled(c, self.spatial_width) for c in (64, 256, 512, 1024, 2048))
+        if self.spatial_backbone == EFFICIENTNET:
+            return EFFICIENTNET_CHANNELS
+        return tuple(scaled(c, self.spatial_width) for c in RESNET_CHANNELS)
 
     @property
     def temporal_channels(self) -> tuple[int, ...]:
@@ -209,3 +216,5 @@ PRESETS = {
         decoder_width=48,
     ),
 }
+# As `tiny`, whose text encoder, temporal stream and decoder it can begin with, but for the spatial stream.
+PRESETS["small"] = dataclasses.replace(PRESETS["tiny"], preset="small", spatial_backbone=EFFICIENTNET)

@@ -7,8 +7,9 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from cstm.models.cmam import CMAM
-from cstm.models.config import RANDOM_WEIGHTS, CSTMConfig
+from cstm.models.config import EFFICIENTNET, RANDOM_WEIGHTS, CSTMConfig
 from cstm.models.decoder import Decoder
+from cstm.models.efficientnet import efficientnet_stages
 from cstm.models.i3d import i3d_stages
 from cstm.models.lgfs import conv_block, fusion_stages
 from cstm.models.resnet import resnet_stages
@@ -38,7 +39,7 @@ class StreamEncoder(nn.Module):
         super().__init__()
         channels = config.channels(stream)
         dims = 2 if stream == "spatial" else 3
-        self.stages = resnet_stages(config) if stream == "spatial" else i3d_stages(config)
+        self.stages = _spatial_stages(config) if stream == "spatial" else i3d_stages(config)
         self.cmam = nn.ModuleList(CMAM(c, config.text_width, dims) for c in channels if config.cmam)
         self.project = nn.ModuleList(conv_block(c, config.decoder_width, bias=False) for c in channels)
         self.compute: Computation = as_it_is
@@ -52,6 +53,10 @@ class StreamEncoder(nn.Module):
                 x = self.compute(index, self.cmam[index], x, words)
             features.append(self.project[index](middle_frame(x)))
         return features
+
+
+def _spatial_stages(config: CSTMConfig) -> nn.ModuleList:
+    return efficientnet_stages() if config.spatial_backbone == EFFICIENTNET else resnet_stages(config)
 
 
 def middle_frame(x: Tensor) -> Tensor:

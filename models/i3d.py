@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cstm.models.config import CSTMConfig
 
 
-def same_padding(kernel: tuple[int, int, int], stride: tuple[int, int, int]) -> tuple[int, ...]:
+def same_padding(kernel: tuple[int, ...], stride: tuple[int, ...]) -> tuple[int, ...]:
     """TensorFlow's "SAME" padding for sizes divisible by the stride, in F.pad's order (last axis first)."""
     pads = []
     for k, s in zip(reversed(kernel), reversed(stride), strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ class Chain:
         self._once = any(spec.once for component in self.components.values() for spec in component.inputs)
         self._lock = threading.Lock()
         self._closed = False
+        self._process = os.getpid()
 
     def language_plan(self, text: dict[str, np.ndarray]) -> dict:
         """The text encoder's inputs, batch Q -> its outputs: sentence vectors and language plans, to keep and reuse."""
@@ -59,7 +61,9 @@ class Chain:
         return self.mask_logits(inputs, self.language_plan(self.components[TEXT_ENCODER].pick(inputs)))
 
     def close(self) -> None:
-        """Close every session. May be called again."""
+        """Close every session. May be called again; in a forked process it does nothing."""
+        if self._process != os.getpid():
+            return
         with self._lock:
             self._closed = True
             for session in self.sessions.values():
@@ -68,6 +72,11 @@ class Chain:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """One thread at a time: what a session gives on a device holds until its next run."""
+        if self._process != os.getpid():
+            raise EngineError(
+                "the network was opened before this process was forked, and its threads are not here: open a Segmenter"
+                " in each process, or start them with the method spawn"
+            )
         with self._lock:
             if self._closed:
                 raise EngineError("the network is closed; open the bundle again")

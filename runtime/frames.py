@@ -27,7 +27,7 @@ class Source:
     name: as errors call it. fps: average frames a second. count: declared number of frames, or None.
     notes: what was passed over, a line each; grows while frames are read. close: releases what is open.
     pixel_aspect: the width of a pixel as it is shown, by its height, known once a frame was read. sound: opens the
-    sound from the first frame on, where there is any.
+    sound from the first frame on, where there is any. targets: as `Video` has them.
     """
 
     name: str
@@ -38,3 +38,4 @@ class Source:
     close: Callable[[], None] = lambda: None
     pixel_aspect: Callable[[], Fraction] = lambda: Fraction(1)
     sound: Callable[[], Sound | None] = lambda: None
+    targets: range | None = None

@@ -103,7 +103,7 @@ class JsonWriter(TextWriter):
 
     def of_frame(self, result: FrameMasks) -> str:
         """As TextWriter has it."""
-        return (", " if self._written else "") + json.dumps(_record(result))
+        return (", " if self._written else "") + json.dumps(record(result))
 
     def after(self) -> str:
         """As TextWriter has it."""
@@ -119,14 +119,15 @@ class LinesWriter(TextWriter):
 
     def of_frame(self, result: FrameMasks) -> str:
         """As TextWriter has it."""
-        return json.dumps(_record(result)) + "\n"
+        return json.dumps(record(result)) + "\n"
 
     def after(self) -> str:
         """As TextWriter has it."""
         return ""
 
 
-def _record(result: FrameMasks) -> dict[str, Any]:
+def record(result: FrameMasks) -> dict[str, Any]:
+    """What is written of a frame, as JSON has it."""
     told = {"scores": result.scores, "presence": result.presence, "track_presence": result.track_presence}
     return {
         "index": result.index,

@@ -62,7 +62,10 @@ class Pictures:
                 yield from self._decoded(packet)
             else:
                 self._pass_over(packet)
-        self.loss = self.damage if self._packet_due or self._picture_due else self._shortfall()
+        if self._packet_due or self._picture_due:
+            self.loss = self.damage
+        else:
+            self.loss = shortfall(self._container, self._stream, self._reached)
 
     def _decoded(self, packet: av.Packet) -> Iterator[av.VideoFrame]:
         try:
@@ -70,7 +73,7 @@ class Pictures:
         except av.error.FFmpegError as error:
             yield from self._before_loss(packet, reason(error))
             return
-        self._note(packet)
+        self._reached = max(self._reached, end_of(packet))
         self._count_keyless(packet, pictures)
         yield from self._whole(pictures)
 
@@ -143,27 +146,32 @@ class Pictures:
                 return
             yield _Read(packet, "its data is cut short" if packet.is_corrupt else None, packet.is_corrupt)
 
-    def _note(self, packet: av.Packet) -> None:
-        if packet.pts is not None and packet.time_base is not None:
-            end = (packet.pts + (packet.duration or 0)) * packet.time_base
-            self._reached = max(self._reached, float(end))
 
-    def _shortfall(self) -> str | None:
-        end = self._declared_end()
-        slack = max(SLACK_FRAMES / float(self._stream.average_rate or 1), SLACK_SHARE * end)
-        return f"it should last {end:.1f} s" if end - self._reached > slack else None
+def shortfall(container: InputContainer, stream: VideoStream, reached: float) -> str | None:
+    """Why a stream that was read up to `reached` seconds of its clock is not all there, or None."""
+    end = _declared_end(container, stream)
+    slack = max(SLACK_FRAMES / float(stream.average_rate or 1), SLACK_SHARE * end)
+    return f"it should last {end:.1f} s" if end - reached > slack else None
 
-    def _declared_end(self) -> float:
-        """Seconds at which the stream should end, where the container's word for it is good; else 0."""
-        name, stream = self._container.format.name, self._stream
-        if "mp4" in name:
-            return float((stream.duration or 0) * (stream.time_base or 0))
-        if "matroska" in name:
-            if tag := re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", "")):
-                hours, minutes, seconds = map(float, tag.groups())
-                return hours * 3600 + minutes * 60 + seconds
-            return (self._container.duration or 0) / av.time_base if len(self._container.streams) == 1 else 0.0
-        return float(stream.frames / stream.average_rate) if stream.average_rate else 0.0
+
+def _declared_end(container: InputContainer, stream: VideoStream) -> float:
+    """Seconds at which the stream should end, where the container's word for it is good; else 0."""
+    name = container.format.name
+    if "mp4" in name:
+        return float((stream.duration or 0) * (stream.time_base or 0))
+    if "matroska" in name:
+        if tag := re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", "")):
+            hours, minutes, seconds = map(float, tag.groups())
+            return hours * 3600 + minutes * 60 + seconds
+        return (container.duration or 0) / av.time_base if len(container.streams) == 1 else 0.0
+    return float(stream.frames / stream.average_rate) if stream.average_rate else 0.0
+
+
+def end_of(packet: av.Packet) -> float:
+    """Seconds, on the stream's clock, at which what the packet holds ends; 0 where it does not say."""
+    if packet.pts is None or packet.time_base is None:
+        return 0.0
+    return float((packet.pts + (packet.duration or 0)) * packet.time_base)
 
 
 class _Read(NamedTuple):

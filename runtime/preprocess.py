@@ -68,6 +68,11 @@ def _offsets(frames: int, stride: int) -> list[int]:
     return [stride * (k - frames // 2) for k in range(frames)]
 
 
+def look_ahead(config: CSTMConfig) -> int:
+    """How many frames after its target a clip ends."""
+    return _offsets(config.frames, config.stride)[-1]
+
+
 def clip_windows(
     source: Iterable[Frame], config: CSTMConfig, every: int = 1, clip_fps: float | None = None
 ) -> Iterator[tuple[Frame, np.ndarray, np.ndarray]]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from cstm.runtime.manifest import PresenceRecord
 
+NEAREST = 1e-6  # to 0 and to 1 that a frame's presence counts in a track
 MEMORY = 0.4  # seconds after which a frame counts 1/e in a track
 
 
@@ -60,9 +61,15 @@ class Track:
         """What the next frame tells: mask logits [Q,1,R,R], at `time` in seconds."""
         if self.record is None:
             return Told()
-        here = log_odds(self.record, evidence(logits))
-        lately = self._average(here, time)
-        return Told(_probability(here), _probability(lately), lately >= self.record.threshold)
+        return self.follow(_probability(log_odds(self.record, evidence(logits))), time)
+
+    def follow(self, presence: np.ndarray, time: float) -> Told:
+        """What the next frame tells, of which `presence`, float32 [Q], is known."""
+        if self.record is None:
+            return Told()
+        near = np.clip(presence.astype(np.float64), NEAREST, 1 - NEAREST)
+        lately = self._average(np.log(near / (1 - near)), time)
+        return Told(presence, _probability(lately), lately >= self.record.threshold)
 
 
 def _probability(odds: np.ndarray) -> np.ndarray:

@@ -7,22 +7,27 @@ import reprlib
 import warnings
 from collections.abc import Generator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from cstm.errors import QueryError, RequestError
-from cstm.models.contract import CLIP, FRAME
 from cstm.runtime.ahead import ahead
 from cstm.runtime.bundle import Bundle
+from cstm.runtime.finder import Finder
 from cstm.runtime.frame_masks import FrameMasks
+from cstm.runtime.live.address import live_address
+from cstm.runtime.live.camera import Camera, Limits
+from cstm.runtime.live.policy import Policy
+from cstm.runtime.live.recorded import Recorded
+from cstm.runtime.live.stream import Stream
 from cstm.runtime.manifest import REBUILD
 from cstm.runtime.opening import open_chain
-from cstm.runtime.postprocess import masks, probabilities, scores
-from cstm.runtime.preprocess import clip_windows
+from cstm.runtime.preprocess import clip_windows, look_ahead
 from cstm.runtime.presence import Track
 from cstm.runtime.smooth import check_smoothing, smooth
-from cstm.runtime.text import Query, stack
+from cstm.runtime.text import Query
 from cstm.runtime.video import Video, Watched, checked_pace, open_video
 
 ABSENT = KEEP, MARK, HIDE = "keep", "mark", "hide"
@@ -38,6 +43,7 @@ class UnknownWordWarning(UserWarning):
 
 class Segmenter:
     """A loaded bundle, ready for videos. A context manager. Any number of threads may use it; they take turns.
+    It can be pickled, and opens again there; in a forked process it says that it cannot run.
 
     bundle: a bundle's folder. backend: "auto", or a name of `cstm doctor`'s list, which then works or raises; what was
     chosen and why is logged, and is in `reason`.
@@ -62,6 +68,7 @@ class Segmenter:
     ):
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle)
         self.config = self.bundle.config
+        self._options = linked, threads
         opened = open_chain(self.bundle, backend, precision, linked, threads)
         self.backend, self.precision, self.reason, self.chain = (
             opened.backend,
@@ -69,6 +76,7 @@ class Segmenter:
             opened.reason,
             opened.chain,
         )
+        self.finder = Finder(self.chain, self.config, self.bundle.max_batch)
         logging.getLogger(__name__).info("%s in %s (%s)", self.backend.name, self.precision, self.reason)
         if not self.bundle.trained:
             warnings.warn("the bundle holds untrained weights: its masks mean nothing", UntrainedWarning, stacklevel=2)
@@ -102,9 +110,42 @@ class Segmenter:
             known = f"must be of {', '.join(ABSENT)}" if absent not in ABSENT else f"the bundle cannot tell; {REBUILD}"
             raise RequestError(f"absent={reprlib.repr(absent)}: {known}")
         check_smoothing(smoothing)
-        language_plans = self._language_plans(queries)
+        language_plans = self.finder.language_plans(queries)
         video = video if isinstance(video, Video) else open_video(video)
         return self._frames(video, language_plans, int(every), pace, absent == HIDE, smoothing)
+
+    def stream(
+        self,
+        source: Video | Watched,
+        sentences: str | list[str],
+        policy: str = "block",
+        between: str | None = None,
+        clip_fps: float | None = None,
+        limits: Limits | None = None,
+    ) -> Stream:
+        """Masks of a live source as they are made: see `Stream`. It is read from now on.
+
+        source: "webcam:0", "rtsp://…", "http://…", "https://…", "tcp://…", "udp://…" or "srt://…", which is opened
+        again whenever it is lost, within `limits`; or what `segment` takes, which ends.
+        policy: "block", every frame in its turn; "latest", the newest one, those that the network comes too late for
+        are passed over; "every=N" or "latest,every=N", of every N-th alone. between: what frames get that are passed
+        over: None, nothing; "hold", the masks of the one before; "move", those moved along with the picture.
+        QueryError, RequestError or VideoError at once where they cannot be read; a camera need not be there yet.
+        """
+        chosen = Policy.parse(policy)
+        pace = None if clip_fps is None else checked_pace("clip_fps", clip_fps, RequestError)
+        address = live_address(source)
+        if address:
+            frames: Camera | Recorded = Camera(address, limits)
+        else:
+            frames = Recorded(source if isinstance(source, Video) else open_video(source))
+        track = partial(Track, self.bundle.manifest.presence)
+        return Stream(self.finder, frames, self.queries, sentences, chosen, between, pace, track)
+
+    @property
+    def look_ahead(self) -> int:
+        """How many frames after a frame the network looks at: with 6, masks are 240 ms old at 25 frames a second."""
+        return look_ahead(self.config)
 
     def queries(self, sentences: str | list[str]) -> list[Query]:
         """The sentences as the network reads them; warns (UnknownWordWarning) of words it has never seen."""
@@ -120,6 +161,10 @@ class Segmenter:
                 warnings.warn(f"{query.sentence!r}: unknown words: {unknown}", UnknownWordWarning, stacklevel=3)
         return queries
 
+    def __reduce__(self) -> tuple:
+        """Pickled, it is opened again where it is unpickled: the same bundle, backend and precision."""
+        return Segmenter, (self.bundle.path, self.backend.name, self.precision, *self._options)
+
     def close(self) -> None:
         """Release the sessions."""
         self.chain.close()
@@ -130,25 +175,16 @@ class Segmenter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _language_plans(self, queries: list[Query]) -> list[dict]:
-        """Those of the sentences, in batches of at most `max_batch`."""
-        batches = [queries[i : i + self.bundle.max_batch] for i in range(0, len(queries), self.bundle.max_batch)]
-        return [self.chain.language_plan(stack(batch)) for batch in batches]
-
     def _frames(
         self, video: Video, language_plans: list[dict], every: int, clip_fps: float | None, hide: bool, smoothing: int
     ) -> Generator[FrameMasks, None, None]:
         track = Track(self.bundle.manifest.presence)
         with video, closing(ahead(clip_windows(video, self.config, every, clip_fps))) as windows:
-            responses = ((frame, self._logits(pixels, clip, language_plans)) for frame, pixels, clip in windows)
+            targets = (each for each in windows if video.targets is None or each[0].index in video.targets)
+            responses = ((frame, self.finder.logits(pixels, clip, language_plans)) for frame, pixels, clip in targets)
             for frame, logits in smooth(responses, smoothing):
-                likely = probabilities(logits)
-                found, told = masks(likely, frame.image.shape[:2], self.config.mask_rule), track(logits, frame.time)
+                masks, scores = self.finder.masks(logits, frame.image.shape[:2])
+                told = track(logits, frame.time)
                 if hide and told.seen is not None:
-                    found[~told.seen] = False
-                yield FrameMasks(frame.index, frame.time, frame.image, found, scores(likely), *told)
-
-    def _logits(self, pixels: np.ndarray, clip: np.ndarray, language_plans: list[dict]) -> np.ndarray:
-        """Of one frame, uint8 [3,R,R], and its clip, uint8 [3,T,R,R], for all sentences: float32 [Q,1,R,R]."""
-        given = {FRAME: pixels[None], CLIP: clip[None]}
-        return np.concatenate([self.chain.mask_logits(given, language_plan) for language_plan in language_plans])
+                    masks[~told.seen] = False
+                yield FrameMasks(frame.index, frame.time, frame.image, masks, scores, *told)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from numbers import Real
 from types import TracebackType
 
@@ -32,13 +32,14 @@ class Video:
 
     size: (height, width) in pixels. fps: average frames a second. count: declared number of frames, or None.
     end: seconds until which the last frame given so far is shown. notes: what was passed over, a line each; complete
-    after the last frame.
+    after the last frame. targets: the numbers of the frames that are to be segmented, where the others are there for
+    these ones' clips; None for all.
     VideoError while iterating: a frame of another size, or, after every readable frame, that the video breaks off.
     """
 
     def __init__(self, source: Source):
         self.name, self.fps, self.count, self.notes = source.name, source.fps, source.count, source.notes
-        self.end = 0.0
+        self.targets, self.end = source.targets, 0.0
         self._source, self._closed = source, False
         try:
             first = next(source.frames, None)
@@ -87,17 +88,18 @@ class Video:
         self.close()
 
 
-def open_video(source: Watched, fps: float | None = None) -> Video:
+def open_video(source: Watched, fps: float | None = None, first: int = 0) -> Video:
     """Open a video file, a folder of images (in natural order of names), or an iterable of frames: RGB uint8 arrays
     [H,W,3] or Pillow images.
 
-    fps: frames a second of a folder or of given frames, 25 by default; a file knows its own.
+    fps: frames a second of a folder or of given frames, 25 by default; a file knows its own. first: the number of the
+    first frame to be given; those before it are counted.
     VideoError when there is no such file, it is no video, or it holds no frames.
     """
     pace = DEFAULT_FPS if fps is None else checked_pace("fps", fps, VideoError)
     if isinstance(source, (str, os.PathLike)):
-        return Video(_open_path(source, pace))
-    return Video(Source("the given frames", _given(_iterator(source), pace), pace))
+        return Video(_open_path(source, pace, first))
+    return Video(Source("the given frames", islice(_given(_iterator(source), pace), first, None), pace))
 
 
 def checked_pace(name: str, fps: object, error: type[CSTMError]) -> float:
@@ -114,11 +116,11 @@ def checked_pace(name: str, fps: object, error: type[CSTMError]) -> float:
     return pace
 
 
-def _open_path(source: str | os.PathLike[str], fps: float) -> Source:
+def _open_path(source: str | os.PathLike[str], fps: float, first: int) -> Source:
     path = as_path(source, VideoError, FILES)
     if not path.exists():
         raise VideoError(f"{path}: no such file; name {FILES}")
-    return open_folder(path, fps) if path.is_dir() else open_file(path)
+    return open_folder(path, fps, first) if path.is_dir() else open_file(path, first)
 
 
 def _iterator(source: Iterable[np.ndarray | Image.Image]) -> Iterator[np.ndarray | Image.Image]:

@@ -35,26 +35,41 @@ CLOSED = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
 TEXT_ART = {"tty", "bin", "xbin", "adf", "idf"}
 
 
-def open_file(path: Path) -> Source:
-    """The film in a video file. VideoError when FFmpeg cannot read it, or it holds none."""
+def open_film(path: Path) -> tuple[InputContainer, VideoStream]:
+    """A video file, to be closed, and the film in it. VideoError when FFmpeg cannot read it, or it holds none."""
     try:
         # With the protocol named, a colon in the file's name is not taken for one.
         container = av.open(f"file:{path}", metadata_errors="replace", container_options=CLOSED)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise VideoError(f"{path}: not a video that FFmpeg can read ({reason(error)}); re-encode it") from error
     try:
-        stream = _film(path, container)
+        return container, film_of(str(path), container)
     except BaseException:
         container.close()
         raise
-    fps = float(stream.guessed_rate or stream.average_rate or DEFAULT_FPS)
+
+
+def pace(stream: VideoStream) -> float:
+    """Average frames a second."""
+    return float(stream.guessed_rate or stream.average_rate or DEFAULT_FPS)
+
+
+def frame_times(container: InputContainer, stream: VideoStream) -> FrameTimes:
+    """What gives the film's frames their times."""
+    return FrameTimes(pace(stream), joined=container.format.name in CUT_ANYWHERE)
+
+
+def open_file(path: Path, first: int = 0) -> Source:
+    """The film in a video file, whose frames before number `first` are counted, and not given. VideoError when FFmpeg
+    cannot read it, or it holds none."""
+    container, stream = open_film(path)
     notes: list[str] = []
-    upright = _Upright(path)
-    times = FrameTimes(fps, joined=container.format.name in CUT_ANYWHERE)
+    upright = Upright(str(path))
+    times = frame_times(container, stream)
     return Source(
         str(path),
-        _frames(path, Pictures(container, stream), stream.frames, times, upright, notes),
-        fps,
+        _frames(path, Pictures(container, stream), stream.frames, times, upright, notes, first),
+        pace(stream),
         stream.frames or None,
         notes,
         container.close,
@@ -63,16 +78,17 @@ def open_file(path: Path) -> Source:
     )
 
 
-def _film(path: Path, container: InputContainer) -> VideoStream:
+def film_of(name: str, container: InputContainer) -> VideoStream:
+    """The stream to watch; name: the container's, for VideoError where there is none."""
     if container.format.name in TEXT_ART:
-        raise VideoError(f"{path}: not a video but text; name another file")
+        raise VideoError(f"{name}: not a video but text; name another file")
     # The cover picture of a sound file is a video stream too.
     streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not streams:
-        raise VideoError(f"{path}: not a video, it holds no video stream; name another file")
+        raise VideoError(f"{name}: not a video, it holds no video stream; name another file")
     film = max(streams, key=lambda stream: _like_a_film(stream, streams))  # the first of the best
     if film.codec_context is None:
-        raise VideoError(f"{path}: this PyAV cannot decode its codec; re-encode it, say as H.264")
+        raise VideoError(f"{name}: this PyAV cannot decode its codec; re-encode it, say as H.264")
     return film
 
 
@@ -93,13 +109,14 @@ def _size(stream: VideoStream) -> tuple[int, int]:
 
 
 def _frames(
-    path: Path, pictures: Pictures, declared: int, times: FrameTimes, upright: _Upright, notes: list[str]
+    path: Path, pictures: Pictures, declared: int, times: FrameTimes, upright: Upright, notes: list[str], first: int
 ) -> Iterator[Frame]:
     index, time, damaged = 0, 0.0, ""
     for picture in pictures:
         damaged = damaged or _place(index, time) if pictures.passed else ""
         time = times(picture.time)
-        yield Frame(index, time, upright(picture))
+        if index >= first:
+            yield Frame(index, time, upright(picture))
         index += 1
     if damaged:
         what = "a damaged picture" if pictures.passed == 1 else f"{pictures.passed} damaged pictures"
@@ -119,18 +136,19 @@ def _place(index: int, time: float) -> str:
     return f"from {time:.1f} s on" if index else "at its start"
 
 
-class _Upright:
+class Upright:
     """Decoded pictures as RGB [H,W,3], turned as the file says (phones store videos lying down)."""
 
-    def __init__(self, path: Path):
-        self._path = path
+    def __init__(self, name: str):
+        self._name = name
         self._to_rgb = VideoReformatter()
         self._rotation: int | None = None
         self._matrix: bytes | None = None
 
     def __call__(self, picture: av.VideoFrame) -> np.ndarray:
+        """RGB uint8 [H,W,3]. VideoError where there is no way to it."""
         if picture.colorspace in UNLIKE_YUV:
-            raise VideoError(f"{self._path}: its colours are {UNLIKE_YUV[picture.colorspace]}; re-encode it as BT.709")
+            raise VideoError(f"{self._name}: its colours are {UNLIKE_YUV[picture.colorspace]}; re-encode it as BT.709")
         # Both named, as PyAV before 17 takes every picture for BT.601, and converts only between two that differ.
         spaces = {"src_colorspace": SPACES.get(picture.colorspace, BT601), "dst_colorspace": BT601}
         try:
@@ -138,7 +156,7 @@ class _Upright:
         except (av.error.FFmpegError, ValueError) as error:
             kind = f"{picture.width}x{picture.height} pixels of {picture.format.name}"
             raise VideoError(
-                f"{self._path}: {kind} cannot be turned into RGB ({reason(error)}); re-encode it"
+                f"{self._name}: {kind} cannot be turned into RGB ({reason(error)}); re-encode it"
             ) from error
         return np.ascontiguousarray(turned(image, self._matrix_of(picture)))
 

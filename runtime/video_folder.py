@@ -19,9 +19,10 @@ IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 OTHER_IMAGES = {".avif", ".dng", ".dpx", ".exr", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".pgm", ".ppm", ".tga"}
 
 
-def open_folder(path: Path, fps: float) -> Source:
-    """A folder's pictures as frames. VideoError when there are none, or when it is unsure which of them are frames:
-    pictures of kinds that are not read, or two for one number, as where a mask lies beside each frame."""
+def open_folder(path: Path, fps: float, first: int = 0) -> Source:
+    """A folder's pictures as frames, from number `first` on. VideoError when there are none, or when it is unsure which
+    of them are frames: pictures of kinds that are not read, or two for one number, as where a mask lies beside each
+    frame."""
     try:
         names = sorted((p for p in path.iterdir() if p.name[0] != "."), key=_natural)
     except OSError as error:
@@ -31,7 +32,7 @@ def open_folder(path: Path, fps: float) -> Source:
         raise VideoError(f"{path}: {other[0].name} is of a kind that is not read; save it as PNG, or remove it")
     if not files:
         raise VideoError(f"{path}: holds no images ({', '.join(sorted(IMAGES))}); name a folder of frames")
-    return Source(str(path), _frames(files, fps), fps, len(files), _checked(path, files))
+    return Source(str(path), _frames(files, fps, first), fps, len(files), _checked(path, files))
 
 
 def as_rgb(name: str, image: Image.Image) -> np.ndarray:
@@ -62,8 +63,8 @@ def _pixels(image: Image.Image) -> np.ndarray:
     return np.array(image.convert("RGB"))
 
 
-def _frames(files: list[Path], fps: float) -> Iterator[Frame]:
-    for index, file in enumerate(files):
+def _frames(files: list[Path], fps: float, first: int) -> Iterator[Frame]:
+    for index, file in enumerate(files[first:], first):
         try:
             image = Image.open(file)
         except Exception as error:

@@ -37,7 +37,10 @@ def test_the_wheel_holds_the_bundle_without_a_second_copy_of_the_checkpoint(whee
     shipped = {name.removeprefix("cstm/runtime/shipped/") for name in names if name.startswith("cstm/runtime/shipped/")}
     there = {str(file.relative_to(bundle_path)) for file in bundle_path.rglob("*") if file.is_file()}
     assert shipped == there - {CHECKPOINT}
-    assert "cstm/models/weights/tiny.safetensors" in names and "cstm/py.typed" in names
+    assert [name for name in names if name.startswith("cstm/models/weights/") and "__init__" not in name] == [
+        "cstm/models/weights/tiny.safetensors"
+    ], "small's terms are its model card's"
+    assert "cstm/py.typed" in names
     assert not [name for name in names if name.startswith(("tests/", "build/"))]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -15,6 +15,10 @@ from cstm.data.sample import Dataset, Sample
 from cstm.errors import CSTMError
 from cstm.models.config import CSTMConfig
 from cstm.runtime.text import SentenceReader, stack
+from cstm.training.shaken import shaken
+
+if TYPE_CHECKING:
+    from cstm.data.sprites.cutouts import Cutouts
 
 SENTENCES_A_CLIP = 2
 AHEAD = 4  # batches that each worker makes ahead
@@ -32,11 +36,22 @@ class SpriteBatches:
     """Batch n of sprite clips, with up to two sentences each; nothing is read from or written to the disk.
 
     actions: share of the clips that are drawn to have two actors whose sentences differ in the action alone, besides
-    those that happen to: what has to be watched is learnt last.
+    those that happen to: what has to be watched is learnt last. cutouts: photographs that act beside the emoji.
+    absent: share of the samples whose sentence is of nobody in the clip.
     """
 
-    def __init__(self, seed: int, batch: int, config: CSTMConfig, split: str = "train", actions: float = 0.0):
+    def __init__(
+        self,
+        seed: int,
+        batch: int,
+        config: CSTMConfig,
+        split: str = "train",
+        actions: float = 0.0,
+        cutouts: Cutouts | None = None,
+        absent: float = 0.0,
+    ):
         self.seed, self.batch, self.config, self.split, self.actions = seed, batch, config, split, actions
+        self.cutouts, self.absent = cutouts, absent
 
     def __getitem__(self, number: int) -> list[Sample]:
         from cstm.data.sprites.dataset import stream
@@ -46,16 +61,20 @@ class SpriteBatches:
         while len(samples) < self.batch:
             kind = "action" if np.random.default_rng([self.seed, 2, clip]).random() < self.actions else None
             size, frames, stride = self.config.size, self.config.frames, self.config.stride
-            samples += stream(self.split, self.seed, clip, size, frames, stride, SENTENCES_A_CLIP, kind)
+            made_of = self.cutouts, self.absent
+            samples += stream(self.split, self.seed, clip, size, frames, stride, SENTENCES_A_CLIP, kind, *made_of)
             clip += 1
         return samples[: self.batch]
 
 
 class DatasetBatches:
-    """Batch n of a dataset on disk, in an order drawn anew each epoch, each sample mirrored or not."""
+    """Batch n of a dataset on disk, in an order drawn anew each epoch, each sample mirrored or not.
 
-    def __init__(self, dataset: Dataset, seed: int, batch: int):
-        self.dataset, self.seed, self.batch = dataset, seed, batch
+    shake: the side of the moving parts to show of the samples, or None to show all of them.
+    """
+
+    def __init__(self, dataset: Dataset, seed: int, batch: int, shake: int | None = None):
+        self.dataset, self.seed, self.batch, self.shake = dataset, seed, batch, shake
         self.orders: dict[int, np.ndarray] = {}
 
     def __getitem__(self, number: int) -> list[Sample]:
@@ -67,7 +86,19 @@ class DatasetBatches:
         if epoch not in self.orders:
             self.orders = {epoch: np.random.default_rng([self.seed, epoch]).permutation(count)}
         sample = self.dataset.load(self.dataset.references[self.orders[epoch][index]])
-        return mirrored(sample) if np.random.default_rng([self.seed, 1, place]).random() < 0.5 else sample
+        rng = np.random.default_rng([self.seed, 1, place])
+        sample = mirrored(sample) if rng.random() < 0.5 else sample
+        return shaken(sample, self.shake, rng) if self.shake else sample
+
+
+class Together:
+    """Batch n: those of several sources, one after the other."""
+
+    def __init__(self, *parts: Batches):
+        self.parts = parts
+
+    def __getitem__(self, number: int) -> list[Sample]:
+        return [sample for part in self.parts for sample in part[number]]
 
 
 class HeldOut:

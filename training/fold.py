@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from cstm.kernels.plain import l2_normalise
-from cstm.models.cmam import CMAM, attend
+from cstm.models.cmam import CMAM
 
 
 def fold_keys(model: nn.Module) -> None:
@@ -22,14 +22,19 @@ def fold_keys(model: nn.Module) -> None:
 
 
 def attend_folded(cmam: CMAM, u: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
-    """An `Attention`: as `attend`, and in evaluation mode, where batch norms do not look at the batch, just that."""
-    if not cmam.training:
-        return attend(cmam, u, words)
+    """An `Attention`: as `attend`. In evaluation mode, where batch norms do not look at the batch, the mean of the keys
+    is the key of the mean."""
     queries = cmam.query(words.transpose(1, 2))
     with torch.autocast(u.device.type, enabled=False):
-        keys = mean_keys(cmam.key, u if u.dtype == torch.float64 else u.float())
+        u = u if u.dtype == torch.float64 else u.float()
+        keys = mean_keys(cmam.key, u) if cmam.training else cmam.key(_mean(u)).flatten(1)
         # The sum over positions is the mean times their number, which the L2 norm cancels.
         return l2_normalise(torch.einsum("bd,bdn->bn", keys, queries.to(keys.dtype))).softmax(-1)
+
+
+def _mean(u: torch.Tensor) -> torch.Tensor:
+    """Over all positions: [B,C,...] -> [B,C,1,...]."""
+    return u.mean(tuple(range(2, u.dim())), keepdim=True)
 
 
 def mean_keys(key: nn.Sequential, u: torch.Tensor) -> torch.Tensor:

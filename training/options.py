@@ -23,6 +23,8 @@ HELP = {
     "warmup": "updates until it is reached",
     "schedule": "how it falls",
     "text_rate": "the text encoder's share of the rate",
+    "backbone_rate": "the spatial backbone's share of the rate",
+    "freeze": "parts of the network, such as encoders.spatial.stages,text, that stay as they are",
     "decay": "weight decay",
     "clip": "largest norm of the gradient",
     "ema": "share of the old weights in the running mean that is validated and saved, 0 for none",
@@ -34,6 +36,12 @@ HELP = {
     "held_out": "samples to validate on",
     "window": "where clips from disk lie around their target",
     "actions": "share of the sprite clips drawn to differ in the action alone",
+    "cutouts": "a folder of photographic cut-outs that act beside the emoji",
+    "cutout_share": "share of the sprite clips' actors that are cut-outs",
+    "real": "a folder of real videos with masks, seen besides the data",
+    "real_share": "share of the samples that are of real videos",
+    "leave_out": "real videos, by name and comma, to validate on instead of those of data.real",
+    "absent": "share of the samples whose sentence is of nobody in the clip",
     "seed": "of weights, samples and dropout",
 }
 
@@ -45,12 +53,17 @@ class TrainOptions:
     data: "sprites", or a folder that holds A2D or J-HMDB Sentences. steps: updates in all. batch: samples an update.
     size: side of the training frames in pixels (None: the preset's). rate: the highest learning rate, reached after
     `warmup` updates; schedule: how it falls, of SCHEDULES. text_rate: the text encoder's share of the rate (at the full
-    rate a new transformer forgets the sentence before the rest can use it). decay: weight decay. clip: largest norm of
-    the gradient. ema: share of the old weights in the running mean that is validated and saved, 0 for none.
+    rate a new transformer forgets the sentence before the rest can use it); backbone_rate: the spatial backbone's.
+    freeze: parts of the network, by module and comma, that stay as they are, statistics included. decay: weight decay.
+    clip: largest norm of the gradient. ema: share of the old weights in the running mean that is validated and saved, 0
+    for none.
     precision: "fp32", "bf16" or "fp16" (GPU only). processes: that train together, each on a GPU or, on
     the CPU, with `threads` threads; workers: processes that make samples for each of them.
     check: updates between validations and checkpoints. held_out: samples to validate on. window: of clips from
     disk, see `data.window`. actions: share of the sprite clips drawn to differ in the action alone, see `batches`.
+    cutouts: a folder of photographic cut-outs, see `data.sprites.cutouts`; cutout_share: of the sprite clips' actors.
+    real: a folder of real videos, see `data.real`; real_share: of the samples; leave_out: those to validate on.
+    absent: share of the samples whose sentence is of nobody in the clip, so that the mask is empty.
     """
 
     data: str = "sprites"
@@ -61,6 +74,8 @@ class TrainOptions:
     warmup: int = 300
     schedule: str = "cosine"
     text_rate: float = 0.15
+    backbone_rate: float = 1.0
+    freeze: str = ""
     decay: float = 1e-4
     clip: float = 1.0
     ema: float = 0.999
@@ -72,6 +87,12 @@ class TrainOptions:
     held_out: int = 64
     window: str = "centred"
     actions: float = 0.3
+    cutouts: str = ""
+    cutout_share: float = 0.6
+    real: str = ""
+    real_share: float = 0.3
+    leave_out: str = ""
+    absent: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -87,14 +108,20 @@ class TrainOptions:
             )
             > 0,
             "size must be a positive multiple of 32": self.size is None or (self.size > 0 and self.size % 32 == 0),
-            "rate, text_rate and clip must be positive": min(self.rate, self.text_rate, self.clip) > 0,
+            "rate, text_rate, backbone_rate and clip must be positive": min(
+                self.rate, self.text_rate, self.backbone_rate, self.clip
+            )
+            > 0,
             "warmup, workers, seed and decay must not be negative": min(
                 self.warmup, self.workers, self.seed, self.decay
             )
             >= 0,
             "seed must be below 2^63": self.seed < 1 << 63,
             "ema must be at least 0 and below 1": 0 <= self.ema < 1,
-            "actions must be between 0 and 1": 0 <= self.actions <= 1,
+            **{
+                f"{share} must be between 0 and 1": 0 <= getattr(self, share) <= 1
+                for share in ("actions", "cutout_share", "real_share", "absent")
+            },
         }
         broken = [rule for rule, holds in rules.items() if not holds]
         if broken:

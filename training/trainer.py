@@ -30,6 +30,7 @@ from cstm.training.precision import autocast, channels_last, keep_float32
 from cstm.training.state import Average, load_state, restore, save_state
 
 BAD_STEPS = 20
+BACKBONE = "encoders.spatial.stages"
 REPORT = 20  # updates between two looks at the loss
 
 
@@ -66,6 +67,8 @@ class Trainer:
             raise RequestError("--precision fp16 trains on a GPU only; on the CPU choose bf16 or fp32")
         model.tokenizer = reader.tokenizer.to_str()
         self.model = channels_last(model.to(self.where)).train()
+        for part in filter(None, options.freeze.split(",")):
+            freeze(self.model, part)
         self.average = Average(self.model, options.ema)
         keep_float32(self.model, self.device)
         fold_keys(self.model)
@@ -189,9 +192,22 @@ def _good(made: Iterable[Batch | CSTMError]) -> Iterator[Batch]:
 
 def _groups(model: CSTM, options: TrainOptions) -> list[dict]:
     """The optimizer's groups of parameters, each with its share of the learning rate."""
-    text = list(model.text.parameters())
-    others = [p for part in (model.encoders, model.fusion, model.decoder) for p in part.parameters()]
-    return [{"params": others, "share": 1.0}, {"params": text, "share": options.text_rate}]
+    shares = {"text.": options.text_rate, BACKBONE: options.backbone_rate}
+    groups: dict[float, list[torch.nn.Parameter]] = {1.0: []}
+    for name, parameter in model.named_parameters():
+        share = next((share for prefix, share in shares.items() if name.startswith(prefix)), 1.0)
+        groups.setdefault(share, []).append(parameter)
+    return [{"params": parameters, "share": share} for share, parameters in groups.items()]
+
+
+def freeze(model: CSTM, name: str) -> None:
+    """Keep the weights and statistics of the module `name` as they are. RequestError when there is none such."""
+    try:
+        part = model.get_submodule(name)
+    except AttributeError as error:
+        raise RequestError(f"--freeze {name}: the network has no such part; name one such as {BACKBONE}") from error
+    part.requires_grad_(False)
+    part.eval()
 
 
 def write_options(out: Path, options: TrainOptions, config: CSTMConfig) -> None:

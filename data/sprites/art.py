@@ -56,12 +56,20 @@ ALIKE = (
 
 @dataclass(frozen=True)
 class Sprite:
-    """A picture of an actor. file: its path. actor: of ACTORS. sex: "male", "female" or None. noun: its own, if any."""
+    """A picture of an actor. file: its path. actor: of ACTORS. sex: "male", "female" or None. noun: its own, if any.
+
+    photo: a cut-out of a photograph, in its own colour, of COLOURS or None. moving: `file` is a folder of a video's
+    frames, in which the actor does `action`, of ACTIONS or None where it is none of them.
+    """
 
     file: Path
     actor: str
     sex: str | None = None
     noun: str | None = None
+    photo: bool = False
+    moving: bool = False
+    action: str | None = None
+    own_colour: str | None = None
 
     @property
     def style(self) -> str:

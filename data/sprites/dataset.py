@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cstm.data.sample import NON_TRIVIAL, TRIVIAL, Reference, Sample
+from cstm.data.sprites.cutouts import Cutouts
 from cstm.data.sprites.options import KINDS, SPLITS
 from cstm.data.sprites.render import render
 from cstm.data.sprites.scene import ROLES, Scene, draw_scene
@@ -52,11 +53,13 @@ def make_clip(
     labelled: tuple[int, ...],
     kind: str | None = None,
     compress: bool = True,
+    cutouts: Cutouts | None = None,
 ) -> Clip:
     """Clip `number` of a seed: the first scene drawn in which an actor can be seen at time 0 and described; where
     `kind` names one, both rivals can, and by that alone.
 
     times: of the frames, from the target. labelled: indices of the frames to have masks; one of them shows time 0.
+    cutouts: photographs to take some of the actors and backgrounds from.
     RequestError on an unknown split or kind, or a negative seed.
     """
     if split not in SPLITS:
@@ -66,14 +69,14 @@ def make_clip(
     rng = np.random.default_rng([SPLITS.index(split), seed, number])
     at_zero = [times[k] for k in labelled].index(0)
     for _ in range(ATTEMPTS):
-        scene = draw_scene(rng, split, kind)
+        scene = draw_scene(rng, split, kind, cutouts)
         actors = scene.actors
         rivals, role = _rivals(scene), ROLES.get(scene.kind)
         alone = role if kind or rng.random() < ALONE else None
         told = {i: describe(actors, i, rng, alone if i in rivals else None) for i in range(len(actors))}
         if not any(told.values()):
             continue
-        frames, masks, whole = render(scene, split, times, size, labelled, compress)
+        frames, masks, whole = render(scene, split, times, size, labelled, compress, cutouts)
         seen = clear_enough(masks[at_zero], whole[at_zero])
         sentences = {i: words for i, words in told.items() if words and seen[i]}
         wanted = rivals if kind and role else ()
@@ -107,12 +110,35 @@ def stream(
     stride: int = CSTMConfig.stride,
     sentences: int = 2,
     kind: str | None = None,
+    cutouts: Cutouts | None = None,
+    absent: float = 0.0,
 ) -> list[Sample]:
-    """Up to `sentences` samples of one clip, at the network's own size, for training: nothing touches the disk."""
-    clip = make_clip(split, seed, number, size, clip_times(frames, stride), (frames // 2,), kind)
+    """Up to `sentences` samples of one clip, at the network's own size, for training: nothing touches the disk.
+
+    absent: share of the samples that get the sentence of another scene, of nobody in this one, and an empty mask.
+    """
+    times = clip_times(frames, stride)
+    clip = make_clip(split, seed, number, size, times, (frames // 2,), kind, cutouts=cutouts)
     pixels = np.ascontiguousarray(clip.frames.transpose(3, 0, 1, 2))
-    chosen = np.random.default_rng([seed, number]).permutation(list(clip.sentences))[:sentences]
-    return [Sample(reference(clip, int(i), f"{number:06d}", 0), pixels, clip.masks[0, i]) for i in chosen]
+    rng = np.random.default_rng([seed, number])
+    chosen = rng.permutation(list(clip.sentences))[:sentences]
+    samples = [Sample(reference(clip, int(i), f"{number:06d}", 0), pixels, clip.masks[0, i]) for i in chosen]
+    if not absent:
+        return samples
+    return [_of_nobody(sample, clip.scene, split, rng) if rng.random() < absent else sample for sample in samples]
+
+
+def _of_nobody(sample: Sample, scene: Scene, split: str, rng: np.random.Generator) -> Sample:
+    """The sample with a sentence of an actor, in another scene, of a class that nobody in this one might pass for."""
+    here = {actor.kind for actor in scene.actors}
+    here |= {"adult", "baby"} if here & {"adult", "baby"} else set()
+    for _ in range(ATTEMPTS):
+        actors = draw_scene(rng, split).actors
+        for index in (i for i, actor in enumerate(actors) if actor.kind not in here):
+            if told := describe(actors, index, rng):
+                changed = Reference(sample.reference.video, 0, told.sentence, present=False)
+                return Sample(changed, sample.clip, np.zeros_like(sample.mask))
+    return sample
 
 
 def reference(clip: Clip, actor: int, video: str, frame: int) -> Reference:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 PERIOD = 8
+GAIT = 0.12  # the widest
 
 # A2D's 43 valid pairs.
 ACTIONS_OF = {
@@ -39,9 +40,14 @@ class Motion:
     squash: float = 0.0
     phase: float = 0.0
 
+    @property
+    def gait(self) -> float:
+        """How far limbs swing, in actor sizes: with the hops, or else with whatever else repeats."""
+        return min(GAIT, 2 * self.bounce + self.squash / 2 + self.swing / 200)
+
     def at(self, time: np.ndarray) -> dict[str, np.ndarray]:
         """Offsets from the pose at `time`, in frames from the target: forward and up in frame sides, hop in actor
-        sizes, angle in degrees (positive leans forward), stretch as a share."""
+        sizes, angle in degrees (positive leans forward), stretch as a share, gait as a share of the size."""
         cycle = 2 * np.pi * (time / PERIOD + self.phase)
         start = 2 * np.pi * self.phase
         hop = np.abs(np.sin(cycle / 2)) - abs(np.sin(start / 2))
@@ -52,6 +58,7 @@ class Motion:
             "hop": self.bounce * hop,
             "angle": self.swing * wave + 360 * self.turn * time / PERIOD,
             "stretch": self.squash * wave,
+            "gait": self.gait * wave / 2,
         }
 
 

@@ -14,13 +14,15 @@ KINDS = {"action": 0.35, "colour": 0.17, "place": 0.17, "size": 0.06, "free": 0.
 @dataclass(frozen=True)
 class SpriteOptions:
     """clips: how many. seed: the same gives the same set. split: of SPLITS. size: side of a frame in pixels,
-    even. kind: of KINDS, or None for the usual mixture."""
+    even. kind: of KINDS, or None for the usual mixture. cutouts: a folder of photographic cut-outs, see
+    `data.sprites.cutouts`, that act instead of emoji where it has their class."""
 
     clips: int = 250
     seed: int = 0
     split: str = "test"
     size: int = 192
     kind: str | None = None
+    cutouts: str | None = None
 
     def __post_init__(self) -> None:
         if self.clips < 1 or self.seed < 0 or self.size not in range(64, 801, 2):

@@ -8,32 +8,41 @@ import cv2
 import numpy as np
 
 from cstm.data.sprites.art import TEXTURE_SIDES, backgrounds, texture
+from cstm.data.sprites.cutouts import Cutouts, animate
 from cstm.data.sprites.scene import Actor, Scene
 
 WHITE_NOISE = 1 << 21
 
 
 def render(
-    scene: Scene, split: str, times: np.ndarray, size: int, labelled: tuple[int, ...], compress: bool = True
+    scene: Scene,
+    split: str,
+    times: np.ndarray,
+    size: int,
+    labelled: tuple[int, ...],
+    compress: bool = True,
+    cutouts: Cutouts | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw the scene at `times` (frames from the target).
 
     Returns frames RGB uint8 [T,size,size,3]; for each index into `times` of `labelled`, masks bool
     [L,A,size,size] of what is visible of each actor; and int64 [L,A], pixels it would have if nothing were in front.
-    compress: with the artefacts of lossy compression in some scenes.
+    compress: with the artefacts of lossy compression in some scenes. cutouts: those that the scene was drawn with.
     """
     rng = np.random.default_rng(scene.seed)
     shifts = _camera(scene, times, rng)
-    panorama = backgrounds(split)
+    panorama = (*backgrounds(split), *(cutouts.backgrounds if cutouts else ()))
     frames = [_view(panorama[scene.background % len(panorama)], scene.crop, shift, size) for shift in shifts]
     owners = {k: np.zeros((size, size), np.uint8) for k in labelled}
     whole = {k: np.zeros(len(scene.actors), np.int64) for k in labelled}
     for number, actor in enumerate(scene.actors):
-        paint = _paint(actor, size, rng)
-        for k, matrix in enumerate(_matrices(actor, times, shifts, size, paint.shape[0])):
+        paints = _paints(actor, times, size, rng)
+        if actor.sprite.photo:
+            paints = _lit(paints, frames[0])
+        for k, matrix in enumerate(_matrices(actor, times, shifts, size, paints.shape[1])):
             if actor.shadow is not None:
                 _darken(frames[k], actor, actor.shadow, times[k], shifts[k], size)
-            drawn = _draw(frames[k], paint, matrix)
+            drawn = _draw(frames[k], paints[k], matrix)
             if k in owners and drawn:
                 place, alpha = drawn
                 solid = alpha > 127
@@ -61,15 +70,29 @@ def _view(panorama: np.ndarray, crop: tuple[float, float, float], shift: np.ndar
     )
 
 
-def _paint(actor: Actor, size: int, rng: np.random.Generator) -> np.ndarray:
-    """The texture at a size near the drawn one; sometimes smeared, whatever the actor does."""
+def _paints(actor: Actor, times: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """The texture at each time, [T,side,side,4], at a size near the drawn one; sometimes smeared, as by motion, but
+    whatever the actor does."""
     pixels = actor.size * size
     side = next((side for side in TEXTURE_SIDES if side >= pixels), TEXTURE_SIDES[-1])
-    paint = texture(actor.sprite, actor.colour, side)
+    if actor.sprite.photo:
+        gait = actor.motion.at(np.asarray(times, float))["gait"]
+        paints = animate(actor.sprite, side, times, gait, actor.first, actor.tempo)
+    else:
+        paints = texture(actor.sprite, actor.colour, side)[None]
     if rng.random() < 0.25:
         length = max(2, int(side * rng.uniform(0.04, 0.12)))
-        paint = cv2.blur(paint, (length, 1) if rng.random() < 0.5 else (1, length), borderType=cv2.BORDER_CONSTANT)
-    return paint
+        kernel = (length, 1) if rng.random() < 0.5 else (1, length)
+        paints = np.stack([cv2.blur(paint, kernel, borderType=cv2.BORDER_CONSTANT) for paint in paints])
+    return np.broadcast_to(paints, (len(times), *paints.shape[1:]))
+
+
+def _lit(paints: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    """A cut-out in the light of its surroundings, part of the way."""
+    own = cv2.mean(paints[0])[:3] / np.maximum(cv2.mean(paints[0])[3] / 255, 1e-3)
+    gain = np.clip((np.array(cv2.mean(frame)[:3]) + 20) / (own + 20), 0.3, 3) ** 0.35
+    colours = paints[..., :3] * gain.astype(np.float32)
+    return np.concatenate([np.minimum(colours, paints[..., 3:]).astype(np.uint8), paints[..., 3:]], axis=-1)
 
 
 def _matrices(actor: Actor, times: np.ndarray, shifts: np.ndarray, size: int, side: int) -> np.ndarray:
@@ -80,8 +103,9 @@ def _matrices(actor: Actor, times: np.ndarray, shifts: np.ndarray, size: int, si
     y = actor.y - move["up"] - move["hop"] * actor.size - shifts[:, 1]
     angle = np.radians(actor.angle + facing * move["angle"])
     scale = actor.size * size / side
-    wide = scale * np.sqrt(actor.aspect) * (1 + move["stretch"]) * -facing
-    tall = scale / np.sqrt(actor.aspect) / (1 + move["stretch"])
+    near = np.exp(actor.growth * np.asarray(times, float))
+    wide = scale * near * np.sqrt(actor.aspect) * (1 + move["stretch"]) * -facing
+    tall = scale * near / np.sqrt(actor.aspect) / (1 + move["stretch"])
     matrices = np.empty((len(times), 2, 3))
     matrices[:, 0, 0], matrices[:, 0, 1] = np.cos(angle) * wide, -np.sin(angle) * tall
     matrices[:, 1, 0], matrices[:, 1, 1] = np.sin(angle) * wide, np.cos(angle) * tall

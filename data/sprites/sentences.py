@@ -136,8 +136,9 @@ def _named(other: Actor, word: str) -> bool:
 
 
 def _traits(actor: Actor, actors: tuple[Actor, ...], rng: np.random.Generator) -> Iterator[Trait]:
-    verbs = OWN_VERBS.get((actor.kind, actor.action), VERBS[actor.action])
-    yield Trait("verb", _one(rng, verbs), lambda other: other.action == actor.action)
+    if actor.action:
+        verbs = OWN_VERBS.get((actor.kind, actor.action), VERBS[actor.action])
+        yield Trait("verb", _one(rng, verbs), lambda other: other.action in (actor.action, None))
     if actor.colour:
         yield Trait("colour", actor.colour, lambda other: alike(actor.colour, other.colour))
     others = [other for other in actors if other is not actor and other.kind == actor.kind]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cstm.data.sample import ACTIONS, ACTORS, NON_TRIVIAL
+from cstm.data.sprites.cutouts import Cutouts
 from cstm.data.sprites.dataset import Clip, clear_enough, make_clip
 from cstm.data.sprites.motion import PERIOD
 from cstm.data.sprites.options import SpriteOptions
@@ -29,12 +30,12 @@ def write_sprites(out: Path, options: SpriteOptions) -> Path:
     """Write the set to the new folder `out`, whole or not at all; `out`. RequestError when it exists."""
     if out.exists():
         raise RequestError(f"{out} exists; name a new folder")
+    cutouts = Cutouts(options.cutouts, options.split) if options.cutouts else None
     with atomic_folder(out) as folder:
         tables = _Tables(folder)
         for number in track(range(options.clips), f"sprites {options.split}"):
-            clip = make_clip(
-                options.split, options.seed, number, options.size, TIMES, LABELLED, options.kind, compress=False
-            )
+            drawn = options.split, options.seed, number, options.size, TIMES, LABELLED, options.kind
+            clip = make_clip(*drawn, compress=False, cutouts=cutouts)
             tables.add(f"{options.split}{number:05d}", clip, options)
         tables.write()
     return out
@@ -75,7 +76,7 @@ class _Tables:
 
 
 def _label(actor: Actor) -> int:
-    return 10 * (ACTORS.index(actor.kind) + 1) + ACTIONS.index(actor.action) + 1
+    return 10 * (ACTORS.index(actor.kind) + 1) + ACTIONS.index(actor.action or "none") + 1
 
 
 def _write_video(path: Path, frames: np.ndarray, crf: int) -> None:

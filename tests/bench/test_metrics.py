@@ -120,9 +120,19 @@ def test_keys_and_json():
         keys = {"mean_iou", "overall_iou", "map", "n"}
         keys |= {f"{kind}@0.{digit}" for kind in ("p", "vp") for digit in range(5, 10)}
         assert set(found["non_trivial"]) == keys == {*NAMES, "n"}
-        assert set(found) == keys | {"non_trivial", "ci", "protocol", "per_actor", "per_action"}
+        parts = {"non_trivial", "ci", "protocol", "per_actor", "per_action", "per_video", "presence"}
+        assert set(found) == keys | parts
         assert found["protocol"] == protocol
         assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_sentences_of_nobody_count_for_presence_alone():
+    absent = replace(HAND[0], reference=replace(HAND[0].reference, present=False), score=0.2)
+    found = summarise([*HAND, absent, replace(absent, score=0.9)], "authors")
+    assert {**found, "presence": None} == {**summarise(HAND, "authors"), "presence": None}
+    assert found["presence"]["wrong_below"] == 0.5 and found["presence"]["n_wrong"] == 2
+    with pytest.raises(RequestError, match="no sample"):
+        summarise([absent], "authors")
 
 
 def test_without_non_trivial_samples():

@@ -58,8 +58,8 @@ def everybody(pair, _):
 
 
 def test_who_listens_finds_its_actor_and_leaves_the_other():
-    assert probes.listening(Fake(right), COUNT) == {"own": 1.0, "other": 0.0, "n": 2 * COUNT}
-    assert probes.listening(Fake(wrong), COUNT) == {"own": 0.0, "other": 1.0, "n": 2 * COUNT}
+    assert probes.listening(Fake(right), COUNT) == {"own": 1.0, "other": 0.0, "picks": 1.0, "n": 2 * COUNT}
+    assert probes.listening(Fake(wrong), COUNT) == {"own": 0.0, "other": 1.0, "picks": 0.0, "n": 2 * COUNT}
 
 
 def test_who_watches_picks_every_time():
@@ -124,6 +124,8 @@ def test_the_command_line_prints_and_writes_the_figures(tmp_path, monkeypatch, c
     file = tmp_path / "new" / "figures.json"
     assert command.run(parser.parse_args(["model", "--clips", "2", "--json", str(file)])) == 0
     figures = json.loads(file.read_text())
-    assert figures["listening"] == {"own": 1.0, "other": 0.0, "n": 4} and figures["watching"]["picks"] == 1.0
+    assert (
+        figures["listening"] == {"own": 1.0, "other": 0.0, "picks": 1.0, "n": 4} and figures["watching"]["picks"] == 1.0
+    )
     printed = capsys.readouterr().out
     assert "listening" in printed and "shuffled picks" in printed and "1.000" in printed

@@ -43,6 +43,20 @@ def test_sprites_are_made_once_for_the_same_options(cache, monkeypatch):
     assert len(sets(cache)) == 2
 
 
+def test_a_cutout_more_makes_a_new_set(cache, tmp_path):
+    import cv2
+    import numpy as np
+
+    folder = tmp_path / "cutouts"
+    folder.mkdir()
+    made = []
+    for number in range(2):
+        for name in (f"dog_{number}{letter}.png" for letter in "abcdefghij"):  # some of them for tests
+            cv2.imwrite(str(folder / name), np.full((40, 40, 4), 255, np.uint8))
+        made.append(cached_sprites("test", **FEW, cutouts=str(folder)))
+    assert made[0] != made[1] and cached_sprites("test", **FEW, cutouts=str(folder)) == made[1]
+
+
 def test_a_change_to_the_generator_makes_a_new_set(cache, tmp_path, monkeypatch):
     kept = cached_sprites("test", **FEW)
     sources = tmp_path / "data" / "sprites"

@@ -15,6 +15,7 @@ CONFIGS = {
     "paper": ("paper", NARROW),
     "released": ("released", NARROW),
     "tiny": ("tiny", {}),
+    "small": ("small", TINY),
     "LGFS {}": ("tiny", TINY | {"lgfs_stages": ()}),
     "LGFS {5}": ("tiny", TINY | {"lgfs_stages": (5,)}),
     "LGFS {5,4,3}": ("tiny", TINY | {"lgfs_stages": (5, 4, 3)}),

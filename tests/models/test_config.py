@@ -70,7 +70,7 @@ def test_what_is_wrong_is_one_short_line():
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(ValueError, match="choose from paper, released, tiny"):
+    with pytest.raises(ValueError, match="choose from paper, released, tiny, small"):
         CSTMConfig.from_preset("huge")
     with pytest.raises(ValueError, match=r"unknown fields .*widht"):
         CSTMConfig.from_dict({"widht": 3})

@@ -1,6 +1,8 @@
 """From a bundle, a video and sentences to masks."""
 
 import json
+import multiprocessing
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -142,3 +144,46 @@ def test_every_is_a_whole_number(bundle_path, every):
 def test_what_is_no_sentence_is_refused_in_words(bundle_path, sentences):
     with Segmenter(bundle_path, "onnxruntime") as segmenter, pytest.raises(QueryError):
         segmenter.segment(frames(), sentences)
+
+
+def test_a_stream_of_a_video_is_its_segmentation(bundle_path):
+    with Segmenter(bundle_path, "onnxruntime") as segmenter:
+        expected = list(segmenter.segment(frames(20), SENTENCES))
+        with segmenter.stream(frames(20), SENTENCES) as stream:
+            actual = list(stream)
+    assert [masks.index for masks in actual] == [masks.index for masks in expected]
+    for ours, theirs in zip(actual, expected, strict=True):
+        assert (ours.masks == theirs.masks).all() and (ours.scores == theirs.scores).all()
+    assert {masks.sentences for masks in actual} == {tuple(SENTENCES)}
+    assert segmenter.look_ahead == 6
+
+
+def test_a_pickled_segmenter_opens_again_as_it_was(bundle_path):
+    with Segmenter(bundle_path, "onnxruntime", "fp16", threads=1) as segmenter:
+        expected = next(segmenter.segment(frames(), SENTENCES))
+        stored = pickle.dumps(segmenter)
+    with pickle.loads(stored) as again:
+        assert (again.backend.name, again.precision, again.backend.threads) == ("onnxruntime", "fp16", 1)
+        assert (next(again.segment(frames(), SENTENCES)).masks == expected.masks).all()
+
+
+def _try(segmenter, answers):
+    try:
+        segmenter.chain.language_plan({})
+    except Exception as error:
+        answers.put(f"{type(error).__name__}: {error}")
+    segmenter.close()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_segmenter_says_that_it_cannot_run(bundle_path):
+    context = multiprocessing.get_context("fork")
+    answers = context.Queue()
+    with Segmenter(bundle_path, "onnxruntime") as segmenter:
+        child = context.Process(target=_try, args=(segmenter, answers))
+        child.start()
+        said = answers.get(timeout=30)
+        child.join(30)
+        assert child.exitcode == 0
+        assert "EngineError" in said and "spawn" in said
+        assert next(segmenter.segment(frames(), SENTENCES)).masks.any()  # the parent's goes on

@@ -41,6 +41,14 @@ def test_no_known_word(reader, sentence):
         reader(sentence)
 
 
+def test_as_many_tokens_as_the_network_reads_are_not_too_many(reader):
+    most = reader.config.max_words
+    added = len(reader("dog").tokens) - 1
+    assert len(reader("dog " * (most - added)).tokens) == most
+    with pytest.raises(QueryError, match=f"{most + 1} tokens, at most {most}"):
+        reader("dog " * (most - added + 1))
+
+
 def test_ten_thousand_characters(reader):
     with pytest.raises(QueryError, match="shorten it") as raised:
         reader("dog " * 2500)

@@ -7,7 +7,7 @@ import torch
 from cstm.data.sample import Reference, Sample
 from cstm.models.config import CSTMConfig
 from cstm.runtime.text import Query
-from cstm.training.batches import DatasetBatches, HeldOut, SpriteBatches, Tensors, loader, mirrored
+from cstm.training.batches import DatasetBatches, HeldOut, SpriteBatches, Tensors, Together, loader, mirrored
 
 CONFIG = CSTMConfig.from_preset("tiny", size=64)
 
@@ -55,6 +55,14 @@ def test_a_batch_is_the_same_in_every_run_wherever_it_starts():
     for one, other in zip(ahead, second[4], strict=True):
         assert one.reference == other.reference
         np.testing.assert_array_equal(one.clip, other.clip)
+
+
+def test_several_sources_share_a_batch():
+    pytest.importorskip("cv2")
+    sprites, real = SpriteBatches(0, 3, CONFIG, absent=0.5), DatasetBatches(Fake(), 0, 2, shake=CONFIG.size)
+    batch = Together(sprites, real)[1]
+    assert [sample.clip.shape for sample in batch] == [(3, 8, 64, 64)] * 5
+    assert [sample.reference for sample in batch[:3]] == [sample.reference for sample in sprites[1]]
 
 
 def test_sprite_batches_are_full_differ_and_repeat():

@@ -1,6 +1,7 @@
 """The command `cstm train`, as a user calls it."""
 
 import csv
+import dataclasses
 import signal
 import subprocess
 import sys
@@ -13,8 +14,9 @@ from cstm.commands.main import main
 from cstm.data.sprites.options import SpriteOptions
 from cstm.data.sprites.write import write_sprites
 from cstm.models.checkpoint import load_checkpoint, read_metadata, read_tokenizer, save_checkpoint
+from cstm.models.config import CSTMConfig
 from cstm.training.options import TrainOptions
-from cstm.training.run import NetworkChoice, network
+from cstm.training.run import NetworkChoice, _rebuilt, network
 
 QUICK = ["--size", "64", "--steps", "2", "--batch", "2", "--held-out", "2", "--workers", "0", "--threads", "1"]
 
@@ -93,10 +95,23 @@ def test_a_run_with_fewer_streams_keeps_what_it_shares(small_checkpoint):
     assert not any("temporal" in name for name in own)
 
 
+def test_another_preset_takes_over_all_but_the_spatial_stream(small_checkpoint):
+    start = load_checkpoint(small_checkpoint)
+    choice = NetworkChoice(start=small_checkpoint, preset="small")
+    config = dataclasses.replace(start.config, preset="small", spatial_backbone="efficientnet_lite0")
+    model = _rebuilt(start, config, but="encoders.spatial.")
+    whole, own = start.state_dict(), model.state_dict()
+    assert model.config.spatial_backbone == "efficientnet_lite0" and model.tokenizer == start.tokenizer
+    assert all(own[name].equal(whole[name]) for name in own if not name.startswith("encoders.spatial."))
+    assert not model.encoders["spatial"].cmam[0].gate.weight.any(), "a new CMAM begins as the identity"
+    assert network(choice, TrainOptions(steps=1)).config == CSTMConfig.from_preset("small")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--preset", "released"], "train paper or tiny"),
+        (["--freeze", "encoders.visual"], "no such part"),
+        (["--preset", "released"], "train paper, tiny or small"),
         (["--data", "/nowhere"], "no such folder"),
         (["--tokenizer", __file__], "not a tokenizer.json"),
         (["--batch", "3", "--processes", "2"], "multiple of processes"),

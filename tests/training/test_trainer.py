@@ -51,6 +51,17 @@ def make(batches, tmp_path):
     return trainer
 
 
+def test_what_is_frozen_stays_as_it_is_statistics_included(make, tmp_path):
+    trainer = make("frozen", freeze="encoders.spatial.stages,text", steps=2, ema=0.0)
+    before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+    trainer()
+    after = trainer.model.state_dict()
+    for name in before:
+        still = name.startswith(("encoders.spatial.stages.", "text."))
+        assert after[name].equal(before[name]) or not still, name
+    assert not after["encoders.spatial.cmam.0.mix.0.weight"].equal(before["encoders.spatial.cmam.0.mix.0.weight"])
+
+
 @pytest.mark.slow
 def test_a_resumed_run_ends_bit_for_bit_where_an_unbroken_one_does(make, tmp_path):
     make("whole")()

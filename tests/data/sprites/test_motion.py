@@ -18,7 +18,7 @@ def offsets(action, seed, times):
 def test_nothing_has_moved_at_the_time_of_the_target(action):
     for seed in SEEDS:
         assert {name: float(offset) for name, offset in offsets(action, seed, 0).items()} == dict.fromkeys(
-            ("forward", "up", "hop", "angle", "stretch"), 0.0
+            ("forward", "up", "hop", "angle", "stretch", "gait"), 0.0
         )
 
 

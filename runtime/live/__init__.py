@@ -1,0 +1,1 @@
+"""Streams: live cameras, and videos watched as if they were."""
