@@ -90,15 +90,12 @@ class _FromKey:
                 return
 
     def _pictures(self) -> Iterator[av.VideoFrame]:
-        """Those that are shown with the key picture or later; of what is shown before it, some cannot be decoded."""
+        """Of the key picture's packet and those after it, but for what is shown before it: decoders leave out what was
+        predicted from pictures that they have not seen."""
         stamp = self._key[1]
         try:
             for packet in self._packets():
                 for picture in packet.decode():
-                    if picture.pts is None:
-                        raise _unlike(self._index, "a picture has no time")
-                    if picture.pts < stamp:
-                        continue
                     if picture.is_corrupt or (picture.pts == stamp and not picture.key_frame):
                         raise _unlike(self._index, "a picture is damaged")
                     yield picture
