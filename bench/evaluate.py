@@ -11,7 +11,7 @@ from cstm.data.sample import Dataset, Sample
 from cstm.errors import RequestError
 from cstm.progress import progress
 from cstm.runtime.postprocess import masks, probabilities, scores
-from cstm.runtime.smooth import check_smoothing
+from cstm.runtime.smooth import mended
 
 BATCH = 8
 
@@ -23,20 +23,19 @@ def evaluate(
     batch: int = BATCH,
     limit: int | None = None,
     shown: bool = True,
-    smoothing: int = 1,
+    smoothing: bool = False,
 ) -> list[Outcome]:
     """The outcome of each of the dataset's references, or of the first `limit`, in their order.
 
     protocol: "authors" or "mttr", which decides how a probability becomes a mask, whatever the network's own rule.
     batch: samples in memory at a time. shown: show a bar on standard error, where that is a terminal.
-    smoothing: frames, an odd number, around a sample's whose median response it takes, as in `Segmenter.segment`.
+    smoothing: mend masks by the frames around a sample's, as `Segmenter.segment` does.
     RequestError on another protocol, batch or limit; QueryError, before anything runs, when a sentence cannot be read,
     with its place in the dataset; CSTMError when a sample cannot.
     """
     check_protocol(protocol)
     if batch < 1 or (limit is not None and limit < 1):
         raise RequestError(f"batch={batch}, limit={limit}: must be 1 or more")
-    check_smoothing(smoothing)
     references = dataset.references[:limit]
     check_readable(dataset, references, predictor.reader)
     outcomes = []
@@ -51,15 +50,15 @@ def evaluate(
     return outcomes
 
 
-def _logits(predictor: Predictor, dataset: Dataset, samples: list[Sample], smoothing: int) -> np.ndarray:
-    """The median, over the frames around each sample's, of mask logits [B,1,R,R]."""
+def _logits(predictor: Predictor, dataset: Dataset, samples: list[Sample], smoothing: bool) -> np.ndarray:
+    """Mask logits [B,1,R,R] of samples, mended by those of the frames before and after where `smoothing`."""
     sentences = [sample.reference.sentence for sample in samples]
     own = predictor(np.stack([sample.clip for sample in samples]), sentences)
-    if smoothing == 1:
+    if not smoothing:
         return own
-    offsets = [offset for offset in range(-(smoothing // 2), smoothing // 2 + 1) if offset]
-    around = (np.stack([dataset.clip(sample.reference, offset) for sample in samples]) for offset in offsets)
-    return np.median([own, *(predictor(clips, sentences) for clips in around)], axis=0)
+    clips = (np.stack([dataset.clip(sample.reference, offset) for sample in samples]) for offset in (-1, 1))
+    before, after = (predictor(around, sentences) for around in clips)
+    return mended(before, own, after)
 
 
 def cut(response: np.ndarray, size: tuple[int, int], protocol: str) -> np.ndarray:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cstm.commands.model_arguments import add_model_arguments, predictor_of
-from cstm.commands.types import positive
 from cstm.console import make_console
 from cstm.errors import RequestError
 from cstm.files import atomic_path
@@ -31,9 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cutouts", type=Path, metavar="DIR", help="photographs that act instead of the sprites' emoji"
     )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N samples")
-    parser.add_argument(
-        "--smooth", type=positive, default=1, metavar="N", help="the median response of N frames, as in cstm segment"
-    )
+    parser.add_argument("--smooth", action="store_true", help="mend masks by the frames around, as in cstm segment")
     parser.add_argument(
         "--presence",
         action="store_true",
@@ -70,11 +67,11 @@ def _accuracy(arguments: argparse.Namespace, predictor: Predictor) -> dict:
     outcomes = evaluate(predictor, dataset, protocol, limit=arguments.limit, smoothing=smoothing)
     figures = summarise(outcomes, protocol)
     make_console().print(table(figures))
-    window = f"{arguments.window} window" + (f", median of {smoothing} frames" if smoothing > 1 else "")
+    window = f"{arguments.window} window" + (", mended by the frames around" if smoothing else "")
     print(f"{figures['n']} samples of {arguments.data} {arguments.split}, {window}, on {predictor.name}")
     if arguments.data != SPRITES:
         print(dataset.check_official_counts())
-    return figures | ({"smoothing": smoothing} if smoothing > 1 else {})
+    return figures | ({"smoothing": True} if smoothing else {})
 
 
 def _presence(arguments: argparse.Namespace, predictor: Predictor) -> dict:

@@ -39,13 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=ABSENT[0],
         help="masks of actors that are probably not there: as they are; outlined, and said; or empty (default: keep)",
     )
-    parser.add_argument(
-        "--smooth",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="the median response of N frames, an odd number: 3 takes away what flickers for one (default: 1)",
-    )
+    parser.add_argument("--smooth", action="store_true", help="mend masks that leave their actor for one frame alone")
     parser.add_argument("--no-audio", action="store_true", help="an overlay without the video's sound")
     parser.add_argument(
         "--encoder",
@@ -92,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not overlay and not arguments.masks:
         overlay = Path(f"{Path(arguments.video).stem}.overlay.mp4")
     check_places(arguments.video, overlay, arguments.masks)
-    if arguments.workers > 1 and (arguments.absent != "keep" or arguments.smooth != 1):
+    if arguments.workers > 1 and (arguments.absent != "keep" or arguments.smooth):
         raise RequestError("--absent and --smooth look at the whole video in turn; leave out --workers")
     files = ResultFiles(overlay, arguments.masks, not arguments.no_audio, arguments.encoder)
     opening = Opening(arguments.bundle, arguments.backend, arguments.precision, LINK[arguments.link], arguments.threads)

@@ -24,7 +24,7 @@ def segment_to_files(
     sound: bool = True,
     encoder: str = X264,
     absent: str = KEEP,
-    smoothing: int = 1,
+    smoothing: bool = False,
 ) -> Written:
     """Segment `video` and write the overlay video (mp4) and the masks, those that are asked for.
 

@@ -26,7 +26,7 @@ from cstm.runtime.manifest import REBUILD
 from cstm.runtime.opening import open_chain
 from cstm.runtime.preprocess import clip_windows, look_ahead
 from cstm.runtime.presence import Track
-from cstm.runtime.smooth import check_smoothing, smooth
+from cstm.runtime.smooth import smooth
 from cstm.runtime.text import Query
 from cstm.runtime.video import Video, Watched, checked_pace, open_video
 
@@ -88,7 +88,7 @@ class Segmenter:
         every: int = 1,
         clip_fps: float | None = None,
         absent: str = KEEP,
-        smoothing: int = 1,
+        smoothing: bool = False,
     ) -> Generator[FrameMasks, None, None]:
         """The masks of every `every`-th frame, frame by frame, while the video is read, a little ahead, in a thread.
 
@@ -97,8 +97,8 @@ class Segmenter:
         clip_fps: frames a second at which the network watches the video, by the frames' times: the pace that it was
         trained at, for a video of another, such as 60. None takes the frames as they come.
         absent: of ABSENT, what becomes of masks whose actor is not `seen`: "keep" keeps them, as the paper does, and so
-        does "mark", for whoever shows them; "hide" empties them. smoothing: segmented frames, an odd number, whose
-        median response each takes; 3 removes what is seen, or lost, in one frame alone.
+        does "mark", for whoever shows them; "hide" empties them. smoothing: mend masks that leave their actor for one
+        frame alone; each then comes one segmented frame later.
         QueryError or VideoError at once when they cannot be read; VideoError after the last readable frame when the
         video breaks off.
         """
@@ -109,7 +109,6 @@ class Segmenter:
         if absent not in ABSENT or (absent != KEEP and not self.bundle.manifest.presence):
             known = f"must be of {', '.join(ABSENT)}" if absent not in ABSENT else f"the bundle cannot tell; {REBUILD}"
             raise RequestError(f"absent={reprlib.repr(absent)}: {known}")
-        check_smoothing(smoothing)
         language_plans = self.finder.language_plans(queries)
         video = video if isinstance(video, Video) else open_video(video)
         return self._frames(video, language_plans, int(every), pace, absent == HIDE, smoothing)
@@ -176,13 +175,13 @@ class Segmenter:
         self.close()
 
     def _frames(
-        self, video: Video, language_plans: list[dict], every: int, clip_fps: float | None, hide: bool, smoothing: int
+        self, video: Video, language_plans: list[dict], every: int, clip_fps: float | None, hide: bool, smoothing: bool
     ) -> Generator[FrameMasks, None, None]:
         track = Track(self.bundle.manifest.presence)
         with video, closing(ahead(clip_windows(video, self.config, every, clip_fps))) as windows:
             targets = (each for each in windows if video.targets is None or each[0].index in video.targets)
             responses = ((frame, self.finder.logits(pixels, clip, language_plans)) for frame, pixels, clip in targets)
-            for frame, logits in smooth(responses, smoothing):
+            for frame, logits in smooth(responses) if smoothing else responses:
                 masks, scores = self.finder.masks(logits, frame.image.shape[:2])
                 told = track(logits, frame.time)
                 if hide and told.seen is not None:

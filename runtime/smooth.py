@@ -1,49 +1,53 @@
-"""Responses without what lasts for less than a few frames."""
+"""Responses without what flickers for one frame."""
 
 from __future__ import annotations
 
-import reprlib
+from collections import deque
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from cstm.errors import RequestError, VideoError
+from cstm.errors import VideoError
+from cstm.runtime.overlap import mask_iou
+from cstm.runtime.postprocess import probabilities
 from cstm.runtime.video import Frame
 
-
-def check_smoothing(count: int) -> None:
-    """RequestError unless `count` frames can be smoothed over."""
-    if type(count) is not int or count < 1 or count % 2 == 0:
-        raise RequestError(f"smoothing={reprlib.repr(count)}: must be an odd number of frames, such as 3")
+SAME, ANOTHER = 0.5, 0.25  # IoU of what is one actor's mask, at least, and of what is not, at most
 
 
-def smooth(responses: Iterable[tuple[Frame, np.ndarray]], count: int) -> Iterator[tuple[Frame, np.ndarray]]:
-    """Each frame with the median, element by element, of its response, float32 of any one shape, and its neighbours'.
+def smooth(responses: Iterable[tuple[Frame, np.ndarray]]) -> Iterator[tuple[Frame, np.ndarray]]:
+    """Each frame with its mask logits [Q,1,R,R], `mended` by its neighbours', one frame later than it is given.
 
-    count: frames in it, odd; 1 changes nothing. A frame comes count // 2 later than it is given. Near an end the median
-    is of as many on each side as there are. When the source raises VideoError, the frames before come first.
+    The first and the last stay as they are. When the source raises VideoError, the frames before it come first.
     """
-    reach, place, broken = count // 2, 0, None
-    held: list[tuple[Frame, np.ndarray]] = []
+    held: deque[tuple[Frame, np.ndarray]] = deque(maxlen=3)
+    broken = None
     try:
         for response in responses:
             held.append(response)
-            if len(held) > place + reach:
-                yield _median(held, place, reach)
-                if place == reach:
-                    del held[0]
-                else:
-                    place += 1
+            if len(held) == 2:
+                yield held[0]
+            elif len(held) == 3:
+                before, own, after = (logits for _, logits in held)
+                yield held[1][0], mended(before, own, after)
     except VideoError as error:
         broken = error
-    for late in range(place, len(held)):
-        yield _median(held, late, reach)
+    if held:
+        yield held[-1]
     if broken:
         raise broken
 
 
-def _median(held: list[tuple[Frame, np.ndarray]], place: int, reach: int) -> tuple[Frame, np.ndarray]:
-    near = min(reach, place, len(held) - 1 - place)
-    frame, own = held[place]
-    around = [response for _, response in held[place - near : place + near + 1]]
-    return frame, np.median(around, axis=0) if near else own
+def mended(before: np.ndarray, own: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Mask logits [Q,1,R,R] of three frames -> those of the middle one, in which a sentence's are the mean of its
+    neighbours' where those show one actor and it shows another: a drop-out."""
+    first, here, last = map(_masks, (before, own, after))
+    strays = np.maximum(mask_iou(first, here), mask_iou(here, last)) <= ANOTHER
+    flickers = strays & (mask_iou(first, last) >= SAME)
+    return np.where(flickers[:, None, None, None], (before + after) / 2, own)
+
+
+def _masks(logits: np.ndarray) -> np.ndarray:
+    """What is above half of the highest probability, at the network's size: bool [Q,R,R]."""
+    likely = probabilities(logits)
+    return likely > 0.5 * likely.max((1, 2), keepdims=True)

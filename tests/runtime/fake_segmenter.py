@@ -12,7 +12,7 @@ class Nothing:
 
     bundle = SimpleNamespace(trained=True)
 
-    def segment(self, video, sentences, every=1, clip_fps=None, absent="keep", smoothing=1):
+    def segment(self, video, sentences, every=1, clip_fps=None, absent="keep", smoothing=False):
         for frame in video:
             if frame.index % every == 0:
                 masks = np.zeros((len(sentences), *frame.image.shape[:2]), bool)
