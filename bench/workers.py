@@ -1,6 +1,7 @@
 """How much sooner workers are done with a video than one process that has all cores: `cstm segment --workers`.
 
-Printed by `cstm workers`. The demo clip is scaled to 1920x1080 and runs in a loop; only masks are written.
+Printed by `cstm workers`. Only masks are written. Where no video is named, the demo clip is scaled to 1920x1080 and
+runs in a loop.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from statistics import median
 from cstm.bench.path import write_clip
 from cstm.data.demo import DEMO_SENTENCES
 from cstm.errors import EngineError
+from cstm.runtime.video_index import index_video
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,11 @@ class Run:
 
 @dataclass(frozen=True)
 class WorkersCost:
-    """What `workers_cost` finds: runs of one process and of many workers, in turns, of so many frames; whether the
-    masks' files were the same, byte for byte."""
+    """What `workers_cost` finds: runs of one process and of many workers, in turns, of so many frames of [H, W];
+    whether the masks' files were the same, byte for byte."""
 
     frames: int
+    size: tuple[int, int]
     one: list[Run]
     many: list[Run]
     same: bool
@@ -50,10 +53,11 @@ class WorkersCost:
         return median(one.processor / many.processor for one, many in zip(self.one, self.many, strict=True))
 
 
-def workers_cost(bundle: Path, backend: str, workers: int, frames: int, rounds: int) -> WorkersCost:
-    """Measure on this machine."""
+def workers_cost(bundle: Path, backend: str, workers: int, video: Path | None, frames: int, rounds: int) -> WorkersCost:
+    """Measure on this machine: a video, or the demo clip in a loop, of so many frames."""
     with tempfile.TemporaryDirectory() as folder:
-        clip = write_clip(Path(folder) / "clip.mp4", frames)
+        clip = video.resolve() if video else write_clip(Path(folder) / "clip.mp4", frames)
+        index = index_video(clip)
         places = Path(folder) / "one.json", Path(folder) / "many.json"
         command = [sys.executable, "-m", "cstm.commands.main", "segment", str(clip), DEMO_SENTENCES[0]]
         command += ["--bundle", str(bundle.resolve()), "--backend", backend]
@@ -62,7 +66,7 @@ def workers_cost(bundle: Path, backend: str, workers: int, frames: int, rounds: 
             for way in (0, 1) if turn % 2 == 0 else (1, 0):
                 options = ["--masks", str(places[way]), "--workers", str((1, workers)[way])]
                 runs[way].append(_run([*command, *options]))
-        return WorkersCost(frames, *runs, same=places[0].read_bytes() == places[1].read_bytes())
+        return WorkersCost(len(index), index.size, *runs, same=places[0].read_bytes() == places[1].read_bytes())
 
 
 def _run(command: list[str]) -> Run:

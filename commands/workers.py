@@ -23,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_bundle_argument(parser, "bundle")
     parser.add_argument("--backend", default="auto", help="see cstm doctor (default: auto)")
     parser.add_argument("--workers", type=positive, default=2, metavar="N", help="default: 2")
-    parser.add_argument("--frames", type=positive, default=FRAMES, metavar="N", help=f"of 1080p (default: {FRAMES})")
+    parser.add_argument("--video", type=Path, metavar="F", help="default: the demo clip in a loop, as 1080p")
+    parser.add_argument("--frames", type=positive, default=FRAMES, metavar="N", help=f"of the loop (default: {FRAMES})")
     parser.add_argument("--rounds", type=positive, default=ROUNDS, metavar="N", help=f"default: {ROUNDS}")
     parser.add_argument("--json", type=Path, metavar="F", help="write the figures as JSON")
 
@@ -39,8 +40,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     console = make_console(stderr=True)
     with console.status("segmenting a clip again and again, some minutes"):
-        cost = workers_cost(arguments.bundle, arguments.backend, arguments.workers, arguments.frames, arguments.rounds)
-    shown = Table(f"{cost.frames} frames of 1080p, masks", "wall", "processor", "load")
+        cost = workers_cost(
+            arguments.bundle, arguments.backend, arguments.workers, arguments.video, arguments.frames, arguments.rounds
+        )
+    shown = Table(f"{cost.frames} frames of {cost.size[1]}x{cost.size[0]}, masks", "wall", "processor", "load")
     for title, runs in (("one process, all cores", cost.one), (f"{arguments.workers} workers", cost.many)):
         seconds, processor, load = (median(values) for values in zip(*map(_numbers, runs), strict=True))
         shown.add_row(title, f"{seconds:.1f} s", f"{processor:.1f} s", f"{load:.1f}")
