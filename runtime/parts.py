@@ -2,7 +2,7 @@
 
 A mask depends on the frames of its clip alone, so a part reads some frames before and after its targets. Neighbours so
 read some of the same frames: that they saw the same pixels there, each decoded from another key picture, and that no
-part found another picture than its index names, proves that the numbers and the pixels of all are those of the whole.
+part found another picture than its index names, is what says that all numbers and pixels are those of the whole.
 """
 
 from __future__ import annotations

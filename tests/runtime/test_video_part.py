@@ -42,7 +42,7 @@ def read(path):
 
 def check_parts(index, whole):
     assert len(index) == len(whole) and index.times.tolist() == [frame.time for frame in whole]
-    for first in range(0, len(whole), 7):
+    for first in range(0, len(whole), 11):
         for last in {min(first + length, len(whole)) for length in (1, 9, 40)}:
             with open_part(index, range(first, last)) as part:
                 frames = list(part)
