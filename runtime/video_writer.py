@@ -12,6 +12,7 @@ from types import TracebackType
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
 
 from cstm.errors import VideoError
 from cstm.files import atomic_path
@@ -21,11 +22,40 @@ from cstm.runtime.sound import Sound
 
 # FFmpeg's numbers for BT.709 and for studio range (16 to 235).
 BT709, STUDIO_RANGE = 1, 1
-YUV = {"dst_colorspace": BT709, "dst_color_range": STUDIO_RANGE}
 CLOCK = 90_000  # ticks a second, MPEG's own: a frame of every usual pace lasts a whole number of them
 SQUARE = Fraction(1)
 LONGEST = 2**30  # ticks, over three hours, that players take for one frame
 SLOWEST, FASTEST = Fraction(1, 10_000), Fraction(CLOCK)  # frames a second that this clock can tell
+
+
+def even(size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) without an odd last row or column, as 4:2:0 video needs them."""
+    height, width = (side - side % 2 or 2 for side in size)
+    return height, width
+
+
+def set_up(stream: VideoStream, size: tuple[int, int]) -> None:
+    """Let a new stream take pictures of `ToYuv`. size: (height, width), both even."""
+    stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
+    # Players take untagged video for BT.601 or BT.709 as they see fit.
+    context = stream.codec_context
+    context.colorspace = context.color_primaries = context.color_trc = BT709
+    context.color_range = STUDIO_RANGE
+    context.time_base = stream.time_base = Fraction(1, CLOCK)
+
+
+class ToYuv:
+    """Pictures as H.264 takes them."""
+
+    def __init__(self) -> None:
+        self._scaler = VideoReformatter()  # kept: preparing one takes longer than converting
+
+    def __call__(self, image: np.ndarray, tick: int) -> av.VideoFrame:
+        """RGB uint8 [H,W,3], C-contiguous, of even sides, shown at `tick` of CLOCK."""
+        frame = av.VideoFrame.from_numpy_buffer(image, format="rgb24")
+        frame = self._scaler.reformat(frame, format="yuv420p", dst_colorspace=BT709, dst_color_range=STUDIO_RANGE)
+        frame.pts, frame.time_base = tick, Fraction(1, CLOCK)
+        return frame
 
 
 class VideoWriter:
@@ -54,11 +84,11 @@ class VideoWriter:
             raise VideoError(f"{path}: fps={fps}: must be a positive number of frames a second")
         self.path = Path(path)
         self.fps = min(max(Fraction(fps).limit_denominator(10_000), SLOWEST), FASTEST)
-        self.height, self.width = (side - side % 2 or 2 for side in size)
+        self.height, self.width = even(size)
         self.crf, self.pixel_aspect, self.sound = crf, pixel_aspect, sound
         self._written, self._tick = 0, -1  # frames, and the last one's place on the clock
         self._end: int | None = None  # the tick until which the last frame is shown
-        self._to_yuv = VideoReformatter()  # kept: preparing one takes longer than converting
+        self._to_yuv = ToYuv()
         self._stack = ExitStack()
 
     def __enter__(self) -> VideoWriter:
@@ -69,13 +99,8 @@ class VideoWriter:
             self._stream = self._container.add_stream(
                 self.encoder.codec, rate=self.fps, options=dict(self.encoder.options(self.crf))
             )
-            self._stream.width, self._stream.height, self._stream.pix_fmt = self.width, self.height, "yuv420p"
-            # Players take untagged video for BT.601 or BT.709 as they see fit.
-            context = self._stream.codec_context
-            context.colorspace = context.color_primaries = context.color_trc = BT709
-            context.color_range = STUDIO_RANGE
-            context.time_base = self._stream.time_base = Fraction(1, CLOCK)
-            context.sample_aspect_ratio = self.pixel_aspect
+            set_up(self._stream, (self.height, self.width))
+            self._stream.codec_context.sample_aspect_ratio = self.pixel_aspect
             if self.sound:
                 self.sound.join(self._container)
             self._stack = stack.pop_all()
@@ -87,15 +112,13 @@ class VideoWriter:
         time: seconds from the video's start at which it is shown; None puts it where an even pace has it. A frame that
         is not later than the one before is shown right after it.
         """
-        even = np.ascontiguousarray(image[: self.height, : self.width])
-        if even.dtype != np.uint8 or even.shape != (self.height, self.width, 3):
+        cut = np.ascontiguousarray(image[: self.height, : self.width])
+        if cut.dtype != np.uint8 or cut.shape != (self.height, self.width, 3):
             raise VideoError(
                 f"{self.path}: frame {self._written} is {image.dtype} {image.shape}; give RGB uint8 [H,W,3] of one size"
             )
         with self._video_error():
-            frame = av.VideoFrame.from_numpy_buffer(even, format="rgb24")
-            frame = self._to_yuv.reformat(frame, format="yuv420p", **YUV)
-            frame.pts, frame.time_base = self._next_tick(time), Fraction(1, CLOCK)
+            frame = self._to_yuv(cut, self._next_tick(time))
             self._container.mux(self._stream.encode(frame))
             self._mux_sound(frame.pts)
         self._written, self._tick = self._written + 1, frame.pts

@@ -22,11 +22,10 @@ from cstm.runtime.live.stream import LiveMasks
 from cstm.runtime.masks_file import record
 from cstm.runtime.overlay import Overlay
 from cstm.runtime.pictures import reason
-from cstm.runtime.video_writer import YUV, VideoWriter
+from cstm.runtime.video_writer import CLOCK, ToYuv, VideoWriter, even, set_up
 
 STANDARD_OUTPUT = "-"
 HLS = ".m3u8"
-CLOCK = Fraction(1, 90_000)
 # No frame waits for a later one; a viewer that joins sees a picture within a second or two.
 LIVE_H264 = {"preset": "veryfast", "tune": "zerolatency", "crf": "23", "g": "50"}
 SEGMENTS = {"hls_time": "2", "hls_list_size": "6", "hls_flags": "delete_segments+independent_segments"}
@@ -122,9 +121,9 @@ class LiveVideo:
 
     def __init__(self, place: str, size: tuple[int, int], fps: float):
         self.place = place
-        self.height, self.width = (side - side % 2 or 2 for side in size)
+        self.height, self.width = even(size)
         self.fps = Fraction(fps).limit_denominator(1000)
-        self._to_yuv, self._last = VideoReformatter(), -1
+        self._to_yuv, self._last = ToYuv(), -1
 
     def __enter__(self) -> LiveVideo:
         hls = self.place.endswith(HLS)
@@ -137,18 +136,15 @@ class LiveVideo:
             self._stream = self._container.add_stream("libx264", rate=self.fps, options=LIVE_H264)
         except (av.error.FFmpegError, OSError) as error:
             raise self._problem(error) from error
-        self._stream.width, self._stream.height, self._stream.pix_fmt = self.width, self.height, "yuv420p"
-        self._stream.codec_context.time_base = CLOCK
+        set_up(self._stream, (self.height, self.width))
         return self
 
     def write(self, image: np.ndarray, time: float) -> None:
         """Show a frame, uint8 [H,W,3], at `time`, in seconds from the stream's start. VideoError where it fails."""
-        even = np.ascontiguousarray(image[: self.height, : self.width])
-        frame = self._to_yuv.reformat(av.VideoFrame.from_numpy_buffer(even, "rgb24"), format="yuv420p", **YUV)
-        self._last = max(round(time / CLOCK), self._last + 1)
-        frame.pts, frame.time_base = self._last, CLOCK
+        cut = np.ascontiguousarray(image[: self.height, : self.width])
+        self._last = max(round(time * CLOCK), self._last + 1)
         try:
-            self._container.mux(self._stream.encode(frame))
+            self._container.mux(self._stream.encode(self._to_yuv(cut, self._last)))
         except (av.error.FFmpegError, OSError) as error:
             raise self._problem(error) from error
 

@@ -70,6 +70,7 @@ def test_an_overlay_as_hls_is_played_and_keeps_few_segments(tmp_path):
     assert 2 <= len(list(place.parent.glob("*.ts"))) <= 12  # of twenty
     with av.open(str(place)) as container:
         times = [frame.time for frame in container.decode(video=0)]
+        assert container.streams.video[0].codec_context.colorspace == 1  # BT.709, as it was converted
     assert len(times) > 8 and all(0 < b - a < 0.3 for a, b in pairwise(times))
 
 
