@@ -22,7 +22,7 @@ from cstm.models.config import CSTMConfig
 from cstm.runtime import rle
 from cstm.runtime.frame_masks import FrameMasks
 from cstm.runtime.frames import Frame
-from cstm.runtime.preprocess import clip_indices
+from cstm.runtime.preprocess import clip_offsets
 from cstm.runtime.presence import Told, Track
 from cstm.runtime.segmenter import Segmenter
 from cstm.runtime.video_index import VideoIndex
@@ -124,9 +124,8 @@ def join(parts: Iterable[PartMasks]) -> Iterator[PartMasks]:
 
 def clip_reach(index: VideoIndex, targets: range, config: CSTMConfig, clip_fps: float | None) -> range:
     """The numbers of the frames that the clips of all `targets` look at."""
-    far = config.frames * config.stride  # where no clip is held within the video
-    clip = clip_indices(far, None, config.frames, config.stride)
-    before, after = clip[0] - far, clip[-1] - far
+    offsets = clip_offsets(config.frames, config.stride)
+    before, after = offsets[0], offsets[-1]
     first, last = targets.start + before, targets.stop - 1 + after
     if clip_fps is not None:
         places = index.times * clip_fps

@@ -60,17 +60,17 @@ def clip_indices(target: int, count: int | None, frames: int, stride: int) -> li
     frame on. Earlier, their middle frame is not the target; ours repeats the first frame, so masks fit their frame.
     """
     last = float("inf") if count is None else count - 1
-    return [int(min(max(target + offset, 0), last)) for offset in _offsets(frames, stride)]
+    return [int(min(max(target + offset, 0), last)) for offset in clip_offsets(frames, stride)]
 
 
-def _offsets(frames: int, stride: int) -> list[int]:
-    """Where a clip's frames are, from the target's on."""
+def clip_offsets(frames: int, stride: int) -> list[int]:
+    """Where a clip's frames are, counted from the target."""
     return [stride * (k - frames // 2) for k in range(frames)]
 
 
 def look_ahead(config: CSTMConfig) -> int:
     """How many frames after its target a clip ends."""
-    return _offsets(config.frames, config.stride)[-1]
+    return clip_offsets(config.frames, config.stride)[-1]
 
 
 def clip_windows(
@@ -84,7 +84,7 @@ def clip_windows(
     Holds only the frames that a window still needs. When the source raises, as a video that breaks off does, the
     frames read so far come first, then the error.
     """
-    offsets = _offsets(config.frames, config.stride)
+    offsets = clip_offsets(config.frames, config.stride)
     held, waiting = _Held(), deque[tuple[float, Frame]]()
     broken = None
     stream = iter(source)

@@ -14,6 +14,7 @@ from cstm.data.sprites.scene import ROLES, Scene, draw_scene
 from cstm.data.sprites.sentences import Description, describe
 from cstm.errors import RequestError
 from cstm.models.config import CSTMConfig
+from cstm.runtime.preprocess import clip_offsets
 
 # A referent shows at least this share of itself and of the frame.
 VISIBLE, SMALLEST = 0.45, 0.008
@@ -98,7 +99,7 @@ def _rivals(scene: Scene) -> list[int]:
 
 def clip_times(frames: int, stride: int) -> np.ndarray:
     """The times of a network's clip around its target."""
-    return stride * (np.arange(frames) - frames // 2)
+    return np.array(clip_offsets(frames, stride))
 
 
 def stream(
