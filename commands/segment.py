@@ -100,12 +100,11 @@ def run(arguments: argparse.Namespace) -> int:
 def _by_one(arguments: argparse.Namespace, opening: Opening, files: ResultFiles) -> tuple[Written, str]:
     """In this process: what was written, and on what."""
     from cstm.runtime.segment_video import segment_to_files
-    from cstm.runtime.segmenter import Segmenter
     from cstm.runtime.video import open_video
 
     with (
         open_video(arguments.video) as video,
-        Segmenter(opening.bundle, opening.backend, opening.precision, opening.linked, opening.threads) as segmenter,
+        opening.open() as segmenter,
         progress(f"{segmenter.backend.name} {segmenter.precision}", video.count) as bar,
     ):
         written = segment_to_files(

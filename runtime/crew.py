@@ -9,7 +9,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -27,13 +27,17 @@ PATIENCE = 2.0  # seconds that a process has to end
 
 @dataclass(frozen=True)
 class Opening:
-    """What each worker opens: as `Segmenter` has it, but that no number of threads is its share of the cores."""
+    """What is opened: as `Segmenter` has it, but that to a worker no number of threads is its share of the cores."""
 
     bundle: str | Path
     backend: str = "auto"
     precision: str | None = None
     linked: bool | None = None
     threads: int | None = None
+
+    def open(self) -> Segmenter:
+        """Here and now."""
+        return Segmenter(self.bundle, self.backend, self.precision, self.linked, self.threads)
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class Crew:
         report: Callable[[int], None] = lambda number: None,
     ):
         threads = opening.threads or max((os.cpu_count() or 1) // count, 1)
-        self._arguments = (Opening(opening.bundle, opening.backend, opening.precision, opening.linked, threads), job)
+        self._arguments = replace(opening, threads=threads), job
         self._count, self._say, self._report = count, opened, report
         self._workers: dict[Connection, _Worker] = {}
         self._opened: Opened | None = None
@@ -207,7 +211,7 @@ def _work(connection: Connection, opening: Opening, job: Job) -> None:
 def _opened(connection: Connection, opening: Opening, job: Job) -> Segmenter:
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
-        segmenter = Segmenter(opening.bundle, opening.backend, opening.precision, opening.linked, opening.threads)
+        segmenter = opening.open()
         segmenter.queries(job.sentences)
     warned = [found.message for found in heard if isinstance(found.message, Warning)]
     connection.send(Opened(segmenter.backend.name, segmenter.precision, warned))

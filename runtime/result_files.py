@@ -22,7 +22,8 @@ UNTRAINED = "UNTRAINED WEIGHTS: these masks mean nothing"
 @dataclass(frozen=True)
 class ResultFiles:
     """Where results go. overlay: an mp4 file; it shows each frame when the video does, and has its sound if `sound`.
-    masks: the name says in which form they are, see `masks_formats`. encoder: as `VideoWriter` has it."""
+    masks: the name says in which form they are, see `masks_formats`. encoder: as `VideoWriter` has it. mark: whether
+    the overlay says who is not seen."""
 
     overlay: str | Path | None = None
     masks: str | Path | None = None
