@@ -37,7 +37,6 @@ def run(arguments: argparse.Namespace) -> int:
     import os
 
     from cstm.bench import soak
-    from cstm.bench.between import between
     from cstm.bench.machine import machine
     from cstm.runtime.segmenter import Segmenter
 
@@ -48,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
             "fast": lambda: soak.fast(segmenter, arguments.minutes),
             "losses": lambda: soak.losses(segmenter),
             "threads": lambda: soak.threads(segmenter),
-            "between": lambda: between(CLIPS, segmenter.config.size),
+            "between": lambda: _between(segmenter.config.size),
             "memory": lambda: soak.memory(segmenter, arguments.minutes, arguments.every),
         }
         load = os.getloadavg()[0]
@@ -60,3 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         write_json(arguments.json, told | {"found": found})
     return 0
+
+
+def _between(size: int) -> dict:
+    from cstm.bench.between import between  # late: it draws, which no other soak does
+
+    return between(CLIPS, size)
