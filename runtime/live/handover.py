@@ -12,6 +12,7 @@ import numpy as np
 from cstm.runtime.live.captured import Captured
 from cstm.runtime.live.policy import Policy
 
+SEGMENTED, HELD = "segmented", "held"
 LATE, NO_TARGET, CLOSED, NO_MASKS = "late", "not a target", "closed", "no masks yet"
 
 
@@ -54,9 +55,12 @@ class Handover:
 
     @property
     def counts(self) -> Counts:
-        """So far."""
+        """So far. What waits when it is closed comes to nothing, unless it was taken before."""
         with self._changed:
-            return Counts(dropped=dict(self._dropped), **self._counts)
+            found = Counts(dropped=dict(self._dropped), **self._counts)
+            if self._closed and found.waiting:
+                found.dropped[CLOSED] = found.waiting
+            return found
 
     def decoded(self) -> None:
         """A frame was decoded."""
@@ -98,23 +102,16 @@ class Handover:
             return ready, self._passed_over(ready.frame)
 
     def became(self, fate: str) -> None:
-        """What was taken is now "segmented" or "held", or was dropped for another reason."""
+        """What was taken is now SEGMENTED or HELD, or was dropped for another reason."""
         with self._changed:
-            (self._counts if fate in ("segmented", "held") else self._dropped)[fate] += 1
+            (self._counts if fate in (SEGMENTED, HELD) else self._dropped)[fate] += 1
 
     def close(self) -> None:
-        """Nobody wants any more. What waits is dropped."""
+        """Nobody wants any more."""
         with self._changed:
             self._closed = True
             self._ready.clear()
             self._changed.notify_all()
-
-    def settle(self) -> None:
-        """Once both threads are done: what still waits will come to nothing."""
-        with self._changed:
-            waiting = Counts(dropped=dict(self._dropped), **self._counts).waiting
-            if waiting:
-                self._dropped[CLOSED] += waiting
 
     def _passed_over(self, frame: Captured) -> str | None:
         if not self.policy.is_target(frame.index):

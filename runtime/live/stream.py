@@ -18,7 +18,7 @@ from cstm.models.config import CSTMConfig
 from cstm.runtime.finder import NOTHING, Finder
 from cstm.runtime.frame_masks import FrameMasks
 from cstm.runtime.live.captured import Captured
-from cstm.runtime.live.handover import NO_MASKS, Counts, Handover, Ready
+from cstm.runtime.live.handover import HELD, NO_MASKS, SEGMENTED, Counts, Handover, Ready
 from cstm.runtime.live.motion import moved
 from cstm.runtime.live.policy import Policy
 from cstm.runtime.preprocess import clip_windows
@@ -28,7 +28,7 @@ from cstm.runtime.video_file import DEFAULT_FPS
 
 BETWEEN = (None, "hold", "move")
 STOPS_WITHIN = 2.0  # seconds
-SEGMENTED, HELD, MOVED = "segmented", "held", "moved"
+MOVED = "moved"
 
 
 class _Found(NamedTuple):
@@ -168,7 +168,6 @@ class Stream:
         self._handover.close()
         self._reader.join(STOPS_WITHIN)
         self._asking.shutdown(wait=False)
-        self._handover.settle()
 
     def __enter__(self) -> Stream:
         return self
@@ -186,10 +185,8 @@ class Stream:
         masks, scores = self._finder.masks(logits, ready.frame.image.shape[:2])
         sentences = tuple(query.sentence for query in queries)
         failed = tuple(sentence for sentence, bad in zip(sentences, broken, strict=True) if bad)
-        if self._last and (self._last.sentences, self._last.ready.frame.connection) != (
-            sentences,
-            ready.frame.connection,
-        ):
+        last = self._last
+        if last and (last.sentences != sentences or last.ready.frame.connection != ready.frame.connection):
             self._track = self._new_track()
         told = self._track(logits, ready.frame.time)
         self._last = _Found(ready, masks, scores, told, sentences, failed)
@@ -206,7 +203,7 @@ class Stream:
         return self._result(ready.frame, last._replace(masks=masks), MOVED)
 
     def _result(self, frame: Captured, found: _Found, how: str) -> LiveMasks:
-        self._handover.became("segmented" if how == SEGMENTED else "held")
+        self._handover.became(SEGMENTED if how == SEGMENTED else HELD)
         return LiveMasks(
             frame.index,
             frame.time,

@@ -142,6 +142,16 @@ def test_closing_ends_both_threads(stream, gap):
     assert list(watched) == []
 
 
+def test_a_frame_that_is_taken_when_it_is_closed_is_counted_once(stream):
+    """By another thread, while the network is at it."""
+    watched = stream(
+        Frames(10_000), chain=WritingChain(lambda: watched.close() if watched.counts.segmented == 3 else 0)
+    )
+    found = [next(watched) for _ in range(4)]
+    assert watched.counts.segmented == 4 and balanced(watched.counts) and balanced(found[-1].counts)
+    assert watched.counts.waiting == 0 and set(watched.counts.dropped) == {"closed"}
+
+
 def test_async_for_and_a_timeout_lose_nothing(stream):
     watched = stream(Frames(12, gap=0.02))
 
