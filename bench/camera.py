@@ -16,7 +16,7 @@ from typing import Any
 import av
 import numpy as np
 
-from cstm.runtime.video import open_video
+from cstm.bench.path import images_of
 
 HEAD = b"HTTP/1.0 200 OK\r\nContent-Type: video/mp2t\r\n\r\n"
 FPS = 25
@@ -69,8 +69,7 @@ def _send(arguments: argparse.Namespace, out: Any) -> None:
 
 def _images(arguments: argparse.Namespace) -> Iterator[np.ndarray]:
     if arguments.video:
-        with open_video(arguments.video) as video:
-            yield from itertools.cycle([frame.image for frame in video])
+        yield from itertools.cycle(images_of(arguments.video))
     width, height = map(int, arguments.size.split("x"))
     for number in itertools.count():
         yield np.full((height, width, 3), 10 + number % 200, np.uint8)

@@ -67,10 +67,15 @@ def path_cost(segmenter: Segmenter, rounds: int, threads: int) -> PathCost:
     return PathCost(network, further, draw, masks, overlay, one, each, *peaks)
 
 
+def images_of(video: str | Path) -> list[np.ndarray]:
+    """A short video's frames, RGB uint8 [H,W,3]."""
+    with open_video(video) as frames:
+        return [frame.image for frame in frames]
+
+
 def write_clip(path: Path, count: int) -> Path:
     """The demo clip in a loop, scaled, as H.264."""
-    with open_video(DEMO_VIDEO) as video:
-        images = [frame.image for frame in video]
+    images = images_of(DEMO_VIDEO)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS, options={"preset": "veryfast"})
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"

@@ -15,12 +15,14 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cstm.bench.camera import FPS
+from cstm.bench.path import images_of
 from cstm.data.demo import DEMO_SENTENCES, DEMO_VIDEO
 from cstm.errors import VideoError
 from cstm.runtime.live.camera import Camera
@@ -62,8 +64,7 @@ def live(segmenter: Segmenter, minutes: float, fps: float = FPS) -> dict[str, An
 
 def fast(segmenter: Segmenter, minutes: float) -> dict[str, Any]:
     """As `live`, of a camera that sends twice as many frames as the network can take."""
-    with open_video(DEMO_VIDEO) as video:
-        images = [frame.image for frame in video]
+    images = images_of(DEMO_VIDEO)
     start = time.perf_counter()
     _masks(segmenter, images)
     return live(segmenter, minutes, 2 * len(images) / (time.perf_counter() - start))
@@ -109,8 +110,7 @@ def losses(segmenter: Segmenter, times: int = KILLS) -> dict[str, Any]:
 
 def threads(segmenter: Segmenter, frames: int = 200) -> dict[str, Any]:
     """Frames a second of 1, 2 and 4 threads that use one segmenter, in all; whether their masks are the same."""
-    with open_video(DEMO_VIDEO) as video:
-        images = [frame.image for frame in video]
+    images = images_of(DEMO_VIDEO)
     clip = (images * (frames // len(images) + 1))[:frames]
     found, pace = {}, {}
     for count in (1, 2, 4):
@@ -130,11 +130,9 @@ def memory(segmenter: Segmenter, minutes: float, every: int) -> dict[str, Any]:
 
     Memory after SETTLED seconds of video and at the end, in MB, and its slope from then on, in MB a minute of video.
     """
-    with open_video(DEMO_VIDEO) as video:
-        images = [frame.image for frame in video]
-    count = round(minutes * 60 * FPS)
+    images, count = cycle(images_of(DEMO_VIDEO)), round(minutes * 60 * FPS)
     times, sizes = [], []
-    with segmenter.stream(_repeated(images, count), SENTENCE, f"every={every}", between="hold") as stream:
+    with segmenter.stream(islice(images, count), SENTENCE, f"every={every}", between="hold") as stream:
         for result in stream:
             if result.time > SETTLED and result.index % FPS == 0:
                 times.append(result.time / 60)
@@ -152,10 +150,6 @@ def memory(segmenter: Segmenter, minutes: float, every: int) -> dict[str, Any]:
 
 def _masks(segmenter: Segmenter, images: list[np.ndarray]) -> np.ndarray:
     return np.stack([result.masks for result in segmenter.segment(images, SENTENCE)])
-
-
-def _repeated(images: list[np.ndarray], count: int) -> Iterator[np.ndarray]:
-    return (images[number % len(images)] for number in range(count))
 
 
 @contextmanager
