@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Stream as the command line says, until the source ends or the user ends it; 0."""
     from contextlib import ExitStack
+    from threading import Timer
 
     from cstm.runtime.live.address import live_address
     from cstm.runtime.live.sinks import OverlaySink, lines
@@ -59,17 +60,20 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.overlay:
             note = None if segmenter.bundle.trained else UNTRAINED
             sinks.append(stack.enter_context(OverlaySink(arguments.overlay, stream.fps, note)))
-        _pour(stream, sinks, arguments.seconds)
+        if arguments.seconds is not None:
+            end = Timer(arguments.seconds, stream.close)  # whatever the source does, or does not
+            stack.callback(end.cancel)
+            end.start()
+        _pour(stream, sinks)
     return 0
 
 
-def _pour(stream: Stream, sinks: list, seconds: float | None) -> None:
+def _pour(stream: Stream, sinks: list) -> None:
     """Every result into every sink; now and then, and at the end, a line of how it goes."""
     import time
 
     console = make_console(stderr=True)
-    start = told = time.monotonic()
-    age = 0.0
+    told, age = time.monotonic(), 0.0
     try:
         for result in stream:
             for sink in sinks:
@@ -78,8 +82,6 @@ def _pour(stream: Stream, sinks: list, seconds: float | None) -> None:
             if now - told > TELL_EVERY:
                 console.print(_shown(stream, age), highlight=False)
                 told = now
-            if seconds is not None and now - start > seconds:
-                break
     finally:
         stream.close()
         console.print(_shown(stream, age), highlight=False)
