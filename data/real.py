@@ -85,9 +85,16 @@ class RealVideos:
 @lru_cache(maxsize=4096)
 def _read_mask(path: Path) -> np.ndarray:
     """bool [H,W]."""
+    import cv2
+
+    return read_frame(path, cv2.IMREAD_GRAYSCALE) > 0
+
+
+def read_frame(path: Path, flags: int) -> np.ndarray:
+    """A picture of a sequence. flags: OpenCV's, which say its channels. DatasetError when it is missing or broken."""
     import cv2  # late: naming a dataset, as the command line does, needs none
 
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    image = cv2.imread(str(path), flags)
     if image is None:
         raise DatasetError(f"{path}: cannot be read; copy the sequence again")
-    return image > 0
+    return image

@@ -7,9 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from cstm.data.real import read_frame
 from cstm.data.sprites.cutouts import SIDE
 from cstm.data.tables import read_rows
-from cstm.errors import DatasetError
 from cstm.files import atomic_folder
 
 ACTORS = "actors.csv"
@@ -30,7 +30,7 @@ def write_moving(root: Path, out: Path) -> list[Path]:
     made = []
     for sequence, actor in read_rows(root / ACTORS, 2)[1:]:
         frames, masks = (sorted((root / sequence / kind).iterdir()) for kind in ("frames", "masks"))
-        boxes = [_box(_read(file, cv2.IMREAD_GRAYSCALE)) for file in masks]
+        boxes = [_box(read_frame(file, cv2.IMREAD_GRAYSCALE)) for file in masks]
         part = _longest(boxes)
         if len(part) >= FEWEST:
             made.append(out / f"{actor}_{sequence}")
@@ -63,8 +63,8 @@ def _write(folder: Path, frames: list[Path], masks: list[Path], boxes: list[Box 
     centres = _smoothed((edges[:, :2] + edges[:, 2:]) / 2)
     sides = MARGIN * _smoothed((edges[:, 2:] - edges[:, :2]).max(1, keepdims=True))[:, 0]
     for number, (frame, mask) in enumerate(zip(frames, masks, strict=True)):
-        alpha = cv2.GaussianBlur(_read(mask, cv2.IMREAD_GRAYSCALE), (0, 0), 0.7)
-        picture = np.dstack([_read(frame, cv2.IMREAD_COLOR), alpha])
+        alpha = cv2.GaussianBlur(read_frame(mask, cv2.IMREAD_GRAYSCALE), (0, 0), 0.7)
+        picture = np.dstack([read_frame(frame, cv2.IMREAD_COLOR), alpha])
         scale = min(SIDE / sides[number], 1.0)
         small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         zoom = SIDE / sides[number] / scale
@@ -77,10 +77,3 @@ def _smoothed(values: np.ndarray) -> np.ndarray:
     """[N,K], averaged over SMOOTH neighbours; past the ends it goes on as it went."""
     padded = np.pad(values, ((SMOOTH // 2, SMOOTH // 2), (0, 0)), mode="reflect", reflect_type="odd")
     return np.stack([padded[k : k + len(values)] for k in range(SMOOTH)]).mean(0)
-
-
-def _read(file: Path, flags: int) -> np.ndarray:
-    image = cv2.imread(str(file), flags)
-    if image is None:
-        raise DatasetError(f"{file}: cannot be read; copy the sequence again")
-    return image
